@@ -190,7 +190,8 @@ def _learn_snapshot(payment: Payment, snapshot: Snapshot, now: datetime) -> Paym
     if named is not None:
         # A report may overtake the answer to `create`, or that answer was lost.
         payment = _adopt(payment, Created(reference=named, next_action=None), now)
-    payment = name_also(payment, snapshot.aliases)
+    if snapshot.aliases:
+        payment = name_also(payment, snapshot.aliases)
     after = attrs.evolve(
         payment,
         snapshot_confirmed=max(payment.snapshot_confirmed, snapshot.confirmed),
@@ -203,7 +204,14 @@ def _learn_snapshot(payment: Payment, snapshot: Snapshot, now: datetime) -> Paym
     if snapshot.status is ProviderStatus.PAID and snapshot.confirmed < payment.due:
         paid = f"paid with {snapshot.confirmed}"
         after = flag(after, Attention.AMOUNT_MISMATCH, paid, now)
-    return _as_newest(after, snapshot) if _is_newer(payment, snapshot) else after
+    if not _is_newer(payment, snapshot):
+        return after
+    return attrs.evolve(
+        after,
+        snapshot_received=snapshot.received,
+        provider_status=snapshot.status,
+        provider_status_time=snapshot.as_of,
+    )
 
 
 def _learn_of_another_amount(payment: Payment, snapshot: Snapshot, now: datetime) -> Payment:
@@ -225,15 +233,6 @@ def learn_end(payment: Payment, snapshot: Snapshot) -> Payment:
         return payment
     return attrs.evolve(
         payment, provider_status=snapshot.status, provider_status_time=snapshot.as_of
-    )
-
-
-def _as_newest(payment: Payment, snapshot: Snapshot) -> Payment:
-    return attrs.evolve(
-        payment,
-        snapshot_received=snapshot.received,
-        provider_status=snapshot.status,
-        provider_status_time=snapshot.as_of,
     )
 
 

@@ -346,7 +346,8 @@ class PostgresStore:
         row = await self._database.fetch_one(
             "select_payment",
             payment_id=payment_id,
-            receipt_ids=receipt_ids,
+            # None is sent in less time than an empty array, and finds nothing either.
+            receipt_ids=receipt_ids or None,
             receipts_max=receipts_max,
             late_window_s=self._late_window_s,
         )
