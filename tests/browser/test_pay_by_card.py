@@ -10,17 +10,15 @@ from typing import IO
 import attrs
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from support.browser_window import opened
 from support.dev_process import (
     ITEM,
     PATIENCE_S,
     payd,
     payd_json,
-    running_dev,
-    state_folder,
     wait_for_end,
 )
-
-SOON_MS = 20_000
+from support.dev_site import DevSite
 
 
 @attrs.frozen(kw_only=True)
@@ -84,15 +82,13 @@ class Paying:
 
 
 @pytest.fixture(scope="module")
-def shop() -> Iterator[Shop]:
-    with state_folder() as state, running_dev(state, "--ephemeral") as (_, dev):
-        yield Shop(state=state, stripe=dev["stripe_api"])
+def shop(dev: DevSite) -> Shop:
+    return Shop(state=dev.state, stripe=dev.addresses["stripe_api"])
 
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    with contextlib.closing(browser.new_page()) as page:
-        page.set_default_timeout(SOON_MS)
+    with opened(browser, "desktop", may_fail=True) as page:
         yield page
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 import attrs
 import pytest
 import zxingcpp
-from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import APIResponse, Browser, Locator, Page, Route, expect
 from support.browser_wallet import ACCOUNT, Wallet, a_wallet, refuse
+from support.browser_window import SCHEMES, SOON_MS, assert_fit, keep_pictures, opened
 from support.page_gallery import (
     CHAIN_ID,
     DUE,
@@ -33,9 +33,6 @@ from payd.domain.next_action import CryptoTransfer
 from payd.domain.payment import Payment, Status
 from payd.service.show_payment import Shown
 
-SOON_MS = 30_000
-LOOKS = [(screen, scheme) for screen in SCREENS for scheme in ("light", "dark")]
-
 
 @pytest.fixture(scope="module")
 def pages() -> Iterator[PageServer]:
@@ -43,37 +40,15 @@ def pages() -> Iterator[PageServer]:
         yield running
 
 
-@contextlib.contextmanager
-def opened(browser: Browser, screen: str = "phone", **context: object) -> Iterator[Page]:
-    """A browser's window; an error of its script, or of the content security policy, fails."""
-    with contextlib.closing(
-        browser.new_context(viewport=SCREENS[screen], **context)  # type: ignore[arg-type]
-    ) as window:
-        page = window.new_page()
-        page.set_default_timeout(SOON_MS)
-        errors: list[str] = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on(
-            "console",
-            lambda message: errors.append(message.text) if message.type == "error" else None,
-        )
-        yield page
-        assert errors == []
-
-
-@pytest.mark.parametrize(("screen", "scheme"), LOOKS)
+@pytest.mark.parametrize("screen", SCREENS)
 def test_every_state_is_accessible_and_fits_the_screen(
-    browser: Browser, pages: PageServer, screen: str, scheme: str
+    browser: Browser, pages: PageServer, screen: str
 ) -> None:
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    with opened(browser, screen, color_scheme=scheme) as page:
+    with opened(browser, screen) as page:
         for name, shown in GALLERY.items():
             page.goto(pages.page(shown.payment.id))
-            page.screenshot(path=SCREENSHOTS / f"pay-{name}-{screen}-{scheme}.png", full_page=True)
-            found = Axe().run(page)
-            assert found.violations_count == 0, f"{name}: {found.generate_report()}"
-            width = SCREENS[screen]["width"]
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+            keep_pictures(page, f"pay-{name}-{screen}")
+            assert_fit(page, name)
 
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'></code>{{7*7}}"
@@ -117,20 +92,23 @@ def test_another_site_can_put_the_page_into_no_frame(browser: Browser, pages: Pa
     assert any("frame" in text for text in refusals), refusals
 
 
-@pytest.mark.parametrize("name", ["waiting", "waiting-without-memo", "partly"])
-@pytest.mark.parametrize(("screen", "scheme"), LOOKS)
+@pytest.mark.parametrize("screen", SCREENS)
 def test_the_code_on_the_screen_is_read_as_the_transfer_that_is_left(
-    browser: Browser, pages: PageServer, screen: str, scheme: str, name: str
+    browser: Browser, pages: PageServer, screen: str
 ) -> None:
-    payment = GALLERY[name].payment
-    action = payment.next_action
-    assert isinstance(action, CryptoTransfer)
-    with opened(browser, screen, color_scheme=scheme) as page:
-        page.goto(pages.page(payment.id))
-        picture = Image.open(io.BytesIO(page.screenshot(full_page=True)))
-    [code] = zxingcpp.read_barcodes(picture)
-    left = GALLERY[name].payment.due - GALLERY[name].payment.received
-    assert code.text == action.payment_uri.replace(f"uint256={DUE}", f"uint256={left}")
+    with opened(browser, screen) as page:
+        for name in ("waiting", "waiting-without-memo", "partly"):
+            payment = GALLERY[name].payment
+            action = payment.next_action
+            assert isinstance(action, CryptoTransfer)
+            left = f"uint256={payment.due - payment.received}"
+            page.goto(pages.page(payment.id))
+            for scheme in SCHEMES:
+                page.emulate_media(color_scheme=scheme)
+                picture = Image.open(io.BytesIO(page.screenshot(full_page=True)))
+                [code] = zxingcpp.read_barcodes(picture)
+                asked = action.payment_uri.replace(f"uint256={DUE}", left)
+                assert code.text == asked, f"{name}, {scheme}"
 
 
 def test_the_page_shows_by_itself_what_happens(browser: Browser) -> None:
@@ -180,7 +158,7 @@ def test_without_live_status_the_page_asks(browser: Browser) -> None:
     payment = a_payment(1)
     with (
         page_server({"one": Shown(payment=payment, receipts=())}, live_max=0) as running,
-        contextlib.closing(browser.new_page()) as page,
+        opened(browser, may_fail=True) as page,
     ):
         page.goto(running.page(payment.id))
         put(running, payment, "paid")
@@ -276,15 +254,14 @@ def test_a_lost_connection_is_mentioned_until_it_is_back(browser: Browser) -> No
     payment = a_payment(1)
     with (
         page_server({"one": Shown(payment=payment, receipts=())}) as running,
-        contextlib.closing(browser.new_context(timezone_id="UTC")) as window,
+        opened(browser, may_fail=True, timezone_id="UTC") as page,
     ):
-        page = window.new_page()
         page.goto(running.page(payment.id))
-        window.set_offline(True)
+        page.context.set_offline(True)
         put(running, payment, "partly")
         reloaded(page)
         expect(page.get_by_role("alert")).to_have_text(LOST)
-        window.set_offline(False)
+        page.context.set_offline(False)
         reloaded(page)
         expect(page.get_by_role("alert")).to_be_hidden()
         expect(page.get_by_role("heading", level=1)).to_contain_text("Partly paid")
@@ -310,10 +287,8 @@ def test_a_page_without_any_answer_says_so_and_goes_on_with_the_next(
     payment = a_payment(1)
     with (
         page_server({"one": Shown(payment=payment, receipts=())}) as running,
-        contextlib.closing(browser.new_context(timezone_id="UTC")) as window,
+        opened(browser, may_fail=True, timezone_id="UTC") as page,
     ):
-        page = window.new_page()
-        page.set_default_timeout(SOON_MS)
         page.clock.install(time=NOW)
         page.route("**/events*", fault)
         page.goto(running.page(payment.id))
@@ -347,10 +322,8 @@ def test_a_stream_that_opens_is_no_answer_while_the_payment_cannot_be_read(
     payment = a_payment(1)
     with (
         page_server({"one": Shown(payment=payment, receipts=())}) as running,
-        contextlib.closing(browser.new_context(timezone_id="UTC")) as window,
+        opened(browser, may_fail=True, timezone_id="UTC") as page,
     ):
-        page = window.new_page()
-        page.set_default_timeout(SOON_MS)
         # Each answer ends at once, as when the time of a stream is over.
         page.route(
             "**/events*",
@@ -445,19 +418,18 @@ def with_wallet(browser: Browser, wallet: Wallet, screen: str = "phone") -> Iter
         yield page
 
 
-@pytest.mark.parametrize(("screen", "scheme"), LOOKS)
+@pytest.mark.parametrize("screen", SCREENS)
 def test_a_wallet_in_the_browser_is_asked_for_the_transfer_once(
-    browser: Browser, screen: str, scheme: str
+    browser: Browser, screen: str
 ) -> None:
     wallet = a_wallet(CHAIN_ID, {"wallet_transfer": lambda parameters: HASH})
     with with_wallet(browser, wallet, screen) as page:
-        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
         button = page.get_by_role("button", name="Pay with your wallet")
-        page.screenshot(path=SCREENSHOTS / f"pay-wallet-{screen}-{scheme}.png", full_page=True)
+        keep_pictures(page, f"pay-wallet-{screen}")
         button.click()
         expect(page.locator("#wallet-status")).to_contain_text("Your wallet has sent the transfer")
-        page.screenshot(path=SCREENSHOTS / f"pay-wallet-sent-{screen}-{scheme}.png", full_page=True)
-        assert Axe().run(page).violations_count == 0
+        keep_pictures(page, f"pay-wallet-sent-{screen}")
+        assert_fit(page, "wallet-sent")
         page.reload()
         expect(button).to_be_disabled()
     assert wallet.parameters_of("wallet_transfer") == [
@@ -617,5 +589,5 @@ def test_a_wrong_link_and_the_root_have_the_same_design(
     with contextlib.closing(browser.new_page(viewport=SCREENS["phone"])) as page:
         for name, path in (("missing", "/pay/" + "A" * 43), ("home", "/")):
             page.goto(pages.url + path)
-            page.screenshot(path=SCREENSHOTS / f"pay-{name}-phone.png", full_page=True)
-            assert Axe().run(page).violations_count == 0
+            keep_pictures(page, f"pay-{name}-phone")
+            assert_fit(page, name)

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import re
 import signal
 from collections.abc import Iterator
@@ -16,12 +15,13 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
 from support import plain_http
 from support.browser_wallet import a_wallet
-from support.dev_process import payd, running_dev, state_folder
+from support.browser_window import SOON_MS, opened
+from support.dev_process import payd
+from support.dev_site import DevSite
 from support.forks import Fork
 from support.screens import SCREENS, SCREENSHOTS
 from support.tempo import transfer_data
 
-SOON_MS = 30_000
 PAID = "Paid. Your subscription is active."
 AWAY = "Payments are not available now. Nothing is lost: try again, you cannot pay twice."
 
@@ -48,33 +48,20 @@ class Shop:
 
 
 @pytest.fixture(scope="module")
-def shop(request: pytest.FixtureRequest) -> Iterator[Shop]:
-    """With the local chain where there can be one."""
-    environment = {"TEMPO_ENABLED": "false"}
-    with contextlib.suppress(pytest.skip.Exception):
-        anvil: Path = request.getfixturevalue("anvil")
-        path = f"{anvil.parent}{os.pathsep}{os.environ['PATH']}"
-        environment = {"TEMPO_ENABLED": "true", "PATH": path}
-    with (
-        state_folder() as state,
-        running_dev(state, "--ephemeral", "--with-example", **environment) as (process, dev),
-    ):
-        yield Shop(
-            state=state, url=dev["example"], chain_url=dev.get("tempo_rpc", ""), process=process
-        )
+def shop(dev: DevSite) -> Shop:
+    return Shop(
+        state=dev.state,
+        url=dev.addresses["example"],
+        chain_url=dev.addresses.get("tempo_rpc", ""),
+        process=dev.process,
+    )
 
 
 @pytest.fixture(params=SCREENS)
 def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     """A customer nobody knows yet, on one of the screens."""
-    screen = SCREENS[request.param]
-    with contextlib.closing(browser.new_context(viewport=screen)) as context:
-        page = context.new_page()
-        page.set_default_timeout(SOON_MS)
-        errors: list[str] = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
+    with opened(browser, request.param, may_fail=True) as page:
         yield page
-        assert errors == []
 
 
 def keep(page: Page, request: pytest.FixtureRequest, what: str) -> None:

@@ -15,6 +15,7 @@ from payd.domain.decimals import parse_units
 from payd.domain.money import currency_exponent
 from payd.transport.console.live import EVENTS, mark_of
 from payd.transport.console.own_calls import Visitor
+from payd.transport.console.texts import texts
 from payd.transport.console.visits import Visits, caller
 
 _PAGE = 50
@@ -51,7 +52,11 @@ async def _payments(visits: Visits) -> Response:
         "asked": asked,
         "statuses": [one.value for one in Status],
         "reasons": [one.value for one in Attention],
-        "is_filtered": any(value for name, value in asked.items() if name != "reference"),
+        "filtered": [
+            f"{texts()[f'filter.{name}']}: {value}"
+            for name, value in asked.items()
+            if value and name != "reference"
+        ],
     }
     try:
         wanted = payment_filter(asked)

@@ -28,7 +28,9 @@ def test_a_payment_is_found_by_its_references_and_shown_whole(console: RunningCo
         for reference in (paid.id, paid.idempotency_key, paid.provider_reference):
             assert f"/payments/{paid.id}" in alice.read(f"/payments?reference={reference}")
         assert paid.id not in alice.read("/payments?reference=nothing")
-        assert paid.id not in alice.read("/payments?status=FAILED")
+        other = alice.read("/payments?status=FAILED&method=card")
+        assert paid.id not in other
+        assert "<summary>Filter · Status: FAILED · Method: card</summary>" in other
         page = alice.read(f"/payments/{paid.id}")
         assert f'href="/payments/{paid.id}/raw"' in page
         raw = alice.read(f"/payments/{paid.id}/raw")
