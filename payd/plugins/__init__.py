@@ -83,6 +83,7 @@ from payd.plugins.interface import (
 )
 from payd.plugins.pace import Pace
 from payd.plugins.refunding import RefundOperation, RefundRef, SupportsRefund
+from payd.plugins.sponsoring import SponsorRequest, SupportsSponsor
 
 __all__ = [
     "EVENTS_MAX",
@@ -156,12 +157,14 @@ __all__ = [
     "ShowKind",
     "Sink",
     "Snapshot",
+    "SponsorRequest",
     "SupportsAudit",
     "SupportsCompare",
     "SupportsEvents",
     "SupportsPrepare",
     "SupportsRefund",
     "SupportsScan",
+    "SupportsSponsor",
     "SupportsWatch",
     "SupportsWebhooks",
     "TokenTerms",

@@ -30,7 +30,7 @@ PUT_MAX = 10_000
 EVENTS_MAX = 1000
 
 #: The version of this interface; a manifest's `sdk` range is checked against it.
-SDK_VERSION = "1.4"
+SDK_VERSION = "1.5"
 
 
 class ProviderConfig(BaseModel):
@@ -56,6 +56,8 @@ class CryptoCurrency:
             wallet_transfer; empty without one.
         fee_payer_url: Service that pays the fees of customers' transfers. Their wallets call it, so
             that every customer sees it; empty without one.
+        is_sponsored: Whether the provider forwards transactions to such a service (SupportsSponsor)
+            instead: wallets then call an address of payd, if it has payment pages.
         currency: The currency that it stands for: it pays prices in this currency only. Empty if
             it pays prices in each of the method's currencies.
     """
@@ -68,6 +70,7 @@ class CryptoCurrency:
     transaction_url: str = ""
     wallet_method: str = ""
     fee_payer_url: str = ""
+    is_sponsored: bool = False
     currency: str = ""
 
     def pays(self, currency: str) -> bool:

@@ -29,6 +29,7 @@ from payd.plugins.interface import (
     WebhookRequest,
 )
 from payd.plugins.refunding import RefundOperation, RefundRef
+from payd.plugins.sponsoring import SponsorRequest
 
 
 @attrs.frozen(kw_only=True)
@@ -135,6 +136,9 @@ class ProviderPort(Protocol):
 
     async def holdings(self, cursor: str) -> Sequence[Holding] | None:
         """Balances at the cursor of its watch; None without a readable answer."""
+
+    async def sponsor(self, request: SponsorRequest) -> bytes | None:
+        """The response to a wallet that wants its fee paid; None without a readable answer."""
 
 
 @attrs.frozen(kw_only=True)

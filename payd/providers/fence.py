@@ -13,6 +13,7 @@ from functools import partial
 from types import NoneType
 from typing import Any, TypeGuard, TypeVar
 
+import attrs
 import trio
 
 from payd.domain.errors import ProviderUnavailable, WebhookRefused, WebhookUnknown
@@ -40,6 +41,7 @@ from payd.plugins.interface import (
     WebhookRequest,
 )
 from payd.plugins.refunding import RefundOperation, RefundRef
+from payd.plugins.sponsoring import SponsorRequest, SupportsSponsor
 from payd.ports.provider import Answer, RefundReply, Untranslatable
 from payd.providers import answers, manifests, pure_calls, validation
 from payd.providers.breaker import Breaker, Random
@@ -53,6 +55,8 @@ __all__ = ["Fence", "OnCall"]
 
 HEALTH_TIMEOUT_S = 5.0
 HEALTH_INTERVAL_S = 15.0
+#: Requests of wallets to a sponsor at once.
+SPONSORED_MAX = 4
 
 T = TypeVar("T")
 
@@ -82,6 +86,7 @@ class Fence:
         self._owner = Owner(self.name, self._record.note_blocked_loop)
         limiter = trio.CapacityLimiter(manifest.capabilities.concurrency)
         self._host = Host(limiter=limiter, owner=self._owner, random=random)
+        self._sponsors = attrs.evolve(self._host, limiter=trio.CapacityLimiter(SPONSORED_MAX))
         self._watching = Watching(self._owner, log, random)
         self._lifecycle = Lifecycle(
             build,
@@ -237,18 +242,29 @@ class Fence:
             "holdings", lambda p: p.holdings(cursor), kinds, validation.is_holdings
         )
 
+    async def sponsor(self, request: SponsorRequest) -> bytes | None:
+        """Forward a wallet's request; None when it failed or the provider cannot do it.
+
+        It has places of its own: all who know a payment's page can send such requests.
+        """
+        if not self._supports(SupportsSponsor):
+            return None
+        host = self._sponsors
+        return await self._read("sponsor", lambda p: p.sponsor(request), (bytes,), host=host)
+
     async def _read(
         self,
         operation: str,
         send: Callable[[Any], Awaitable[T]],
         kinds: tuple[type, ...],
         check: Callable[[T], bool] | None = None,
+        host: Host | None = None,
     ) -> T | None:
         running = self._lifecycle.running
         if running is None:
             return None
         start = trio.current_time()
-        call: Call[T] = Call(running[0], send, kinds, check, host=self._host)
+        call: Call[T] = Call(running[0], send, kinds, check, host=host or self._host)
         result = await call.run(running[1], self._timeout_s)
         self._record.note_read(operation, result, start)
         return None if isinstance(result, ProviderError) else result

@@ -135,6 +135,14 @@ class TempoConfig(ProviderConfig):
             "customer sees its address."
         ),
     )
+    fee_sponsor_url: Url | None = Field(
+        default=None,
+        description=(
+            "Service that pays the fees of customers' transfers and that payd calls for their "
+            "wallets: it forwards only what pays an open payment. No customer sees its address, "
+            "which may contain a key. Needs payment pages (`http.public_url`)."
+        ),
+    )
     tokens: Annotated[Mapping[Code, Token], BeforeValidator(_pairs)] = Field(
         default_factory=dict,
         description=(
@@ -221,6 +229,8 @@ class TempoConfig(ProviderConfig):
             raise ValueError("a code is in `tokens` and in `eur_tokens`")
         if len(set(self.offered.values())) < len(codes):
             raise ValueError("two codes in `tokens` have the same address")
+        if self.fee_payer_url and self.fee_sponsor_url:
+            raise ValueError("set `fee_payer_url` or `fee_sponsor_url`: one of them pays the fee")
         if self.rpc_quorum is not None and self.rpc_quorum > len(self.rpc_url):
             raise ValueError("`rpc_quorum` exceeds the number of endpoints in `rpc_url`")
         if len(set(self.rpc_url)) < len(self.rpc_url):
@@ -276,6 +286,7 @@ def methods_of(config: TempoConfig) -> tuple[Method, ...]:
                     transaction_url=config.transaction_url("{transaction}"),
                     wallet_method="wallet_transfer",
                     fee_payer_url=config.fee_payer_url or "",
+                    is_sponsored=config.fee_sponsor_url is not None,
                     currency=config.currency_of(address),
                 )
                 for code, address in config.offered.items()

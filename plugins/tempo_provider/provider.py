@@ -36,6 +36,7 @@ from payd.plugins import (
     RefundRef,
     Sink,
     Snapshot,
+    SponsorRequest,
 )
 from tempo_provider.config import TempoConfig
 from tempo_provider.contracts import (
@@ -53,6 +54,7 @@ from tempo_provider.receivers import why_not_a_receiver
 from tempo_provider.refund_memo import refund_memo_of
 from tempo_provider.rpc import Endpoint, RpcError, Unreadable
 from tempo_provider.slices import read_point
+from tempo_provider.sponsor import Sponsor
 from tempo_provider.tokens import Tokens, read_balances, read_master
 from tempo_provider.transfers import UnreadableLog, amount_of, memo_in
 from tempo_provider.virtual import is_virtual, master_id_of, virtual_address
@@ -82,7 +84,11 @@ async def open_provider(context: ProviderContext, config: TempoConfig) -> AsyncI
         witnesses = Witnesses(endpoints, config.quorum, context.log, context.metrics)
         tokens = Tokens(config, witnesses, context.log, context.metrics)
         await _check_at_start(tokens, witnesses, context.log)
-        yield TempoProvider(context, config, witnesses, tokens)
+        sponsor = None
+        if config.fee_sponsor_url is not None:
+            service = Endpoint(config.fee_sponsor_url, http, context.clock, timeout_s)
+            sponsor = Sponsor(service, witnesses, context)
+        yield TempoProvider(context, config, witnesses, tokens, sponsor)
 
 
 @cache
@@ -106,7 +112,7 @@ async def _check_at_start(tokens: Tokens, witnesses: Witnesses, log: Logger) -> 
 
 
 class TempoProvider:
-    """Provider, SupportsPrepare, SupportsRefund, SupportsWatch and SupportsAudit."""
+    """Provider, SupportsPrepare, SupportsRefund, SupportsSponsor, SupportsWatch, SupportsAudit."""
 
     #: Only one daemon runs the watch; others would only double the requests.
     singleton = True
@@ -117,11 +123,13 @@ class TempoProvider:
         config: TempoConfig,
         witnesses: Witnesses,
         tokens: Tokens,
+        sponsor: Sponsor | None = None,
     ) -> None:
         self._context = context
         self._config = config
         self._witnesses = witnesses
         self._tokens = tokens
+        self._sponsor = sponsor
         #: Watched pairs of account and token, as last read.
         self._known_pairs: AbstractSet[tuple[str, str]] = frozenset()
 
@@ -217,6 +225,12 @@ class TempoProvider:
         """Return Absent: instructions leave no trace, and the watch reports the transfer."""
         await trio.lowlevel.checkpoint()
         return Absent()
+
+    async def sponsor(self, request: SponsorRequest) -> bytes:
+        """Forward a transaction that pays the payment and nothing else to the fee's sponsor."""
+        if self._sponsor is None:
+            raise NotAttempted("`fee_sponsor_url` is not set")
+        return await self._sponsor.answer(request)
 
     async def _destination(self, text: str) -> str:
         """Check where to send to. Nobody can take a transfer back.

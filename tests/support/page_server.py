@@ -13,7 +13,9 @@ from quart_trio import QuartTrio
 
 from payd.domain.errors import PaydError, PaymentNotFound
 from payd.service.show_payment import Shown, ShowPayment
+from payd.service.sponsor import SponsorTransfer
 from payd.transport.http.pages.routes import Pages
+from payd.transport.http.pages.sponsoring import Sponsoring
 from payd.transport.http.serve import serve_app
 from payd.transport.page_links import PageLinks
 from support.page_gallery import METHODS, NOW
@@ -84,11 +86,17 @@ def some_pages(prepared: PreparedPayments, links: PageLinks, **settings: Any) ->
 
     fields: dict[str, Any] = {"wait_of": no_wait, "live_max": 100, "is_test": True}
     fields |= {"shop_name": "Node shop"} | settings
+    sponsoring = Sponsoring(
+        sponsor=cast(SponsorTransfer, fields.pop("sponsor", None)),
+        links=links,
+        wait_of=fields.pop("sponsor_wait_of", no_wait),
+    )
     return Pages(
         show=cast(ShowPayment, prepared),
         links=links,
         methods=lambda: METHODS,
         clock=FixedClock(),
+        sponsoring=sponsoring,
         **fields,
     )
 

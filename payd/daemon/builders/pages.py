@@ -5,10 +5,17 @@ from payd.adapters.rate_limit import RateLimiter
 from payd.config import Config
 from payd.daemon.builders.use_cases import UseCases
 from payd.transport.http.pages.routes import Pages
+from payd.transport.http.pages.sponsoring import Sponsoring
 
 #: How often one payment's page may be opened: enough for several people and tabs.
 _OPENINGS_PER_S = 2
 _OPENINGS_BURST = 30
+#: How often the wallet of one payment may ask for a sponsor: each request costs calls elsewhere.
+_SPONSORED_PER_S = 0.1
+_SPONSORED_BURST = 6
+#: The same of all payments together.
+_ALL_SPONSORED_PER_S = 5
+_ALL_SPONSORED_BURST = 50
 
 
 def build_pages(config: Config, use_cases: UseCases) -> Pages:
@@ -17,7 +24,12 @@ def build_pages(config: Config, use_cases: UseCases) -> Pages:
     async def wait_of(payment: str) -> float:
         return await bridge.aio(limiter.admit, payment)
 
+    async def sponsor_wait_of(payment: str) -> float:
+        return await bridge.aio(sponsored.admit, payment) or await bridge.aio(together.admit, "")
+
     limiter = RateLimiter(rate=_OPENINGS_PER_S, burst=_OPENINGS_BURST, redis=None)
+    sponsored = RateLimiter(rate=_SPONSORED_PER_S, burst=_SPONSORED_BURST, redis=None)
+    together = RateLimiter(rate=_ALL_SPONSORED_PER_S, burst=_ALL_SPONSORED_BURST, redis=None)
     return Pages(
         show=bridge.for_trio(use_cases.show),
         links=use_cases.page_links,
@@ -27,4 +39,9 @@ def build_pages(config: Config, use_cases: UseCases) -> Pages:
         live_max=config.http.max_live_pages,
         shop_name=config.http.shop_name or "",
         is_test=not config.in_production,
+        sponsoring=Sponsoring(
+            sponsor=bridge.for_trio(use_cases.sponsor),
+            links=use_cases.page_links,
+            wait_of=sponsor_wait_of,
+        ),
     )

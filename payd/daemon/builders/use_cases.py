@@ -43,6 +43,7 @@ from payd.service.settle import Settle
 from payd.service.settle_refund import SettleRefund
 from payd.service.show_payment import ShowPayment
 from payd.service.show_receipts import ShowReceipts
+from payd.service.sponsor import SponsorTransfer
 from payd.service.status_check import StatusCheck
 from payd.service.sync import SyncPayment
 from payd.service.watch import Watch
@@ -76,6 +77,7 @@ class UseCases:
     audit: Audit
     recover_refunds: RecoverRefunds
     show: ShowPayment
+    sponsor: SponsorTransfer
     page_links: PageLinks
 
 
@@ -146,6 +148,7 @@ def build_use_cases(
         show=ShowPayment(
             store=store, receipts=adapters.receipts, changes=adapters.changes.uncounted
         ),
+        sponsor=SponsorTransfer(store=store, providers=providers, clock=clock),
         page_links=links,
     )
 

@@ -75,7 +75,7 @@ class Services:
         receipts = await self.show_receipts.receipts_of(payment, newest)
         message = payment_message(payment, self.page_url(payment.id), receipts)
         if message.next_action.HasField("crypto_transfer"):
-            request = wallet_request(payment, self.operators.providers)
+            request = wallet_request(payment, self.operators.providers, message.page_url)
             message.next_action.crypto_transfer.wallet_request = request
         if payment.may_have_receipts:
             add_settled(message, payment)

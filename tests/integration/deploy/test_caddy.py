@@ -76,6 +76,16 @@ def test_payment_pages_come_through_with_their_headers(caddy: Caddy) -> None:
         )
 
 
+def test_a_wallet_may_send_a_transaction_from_any_origin(caddy: Caddy) -> None:
+    with caddy.client() as client:
+        allowed = client.options(f"/pay/{TOKEN}/fee")
+        unknown = client.post(f"/pay/{TOKEN}/fee", content=b"{}")
+        long = client.post(f"/pay/{TOKEN}/fee", content=b" " * 20_000)
+    assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (204, "*")
+    assert (unknown.status_code, unknown.json()["title"]) == (404, "PAYMENT_NOT_FOUND")
+    assert long.status_code in (404, 413), "payd looks at the address first"
+
+
 @pytest.mark.parametrize(
     ("method", "target"),
     [
@@ -84,6 +94,8 @@ def test_payment_pages_come_through_with_their_headers(caddy: Caddy) -> None:
         ("GET", f"/pay/{TOKEN}x"),
         ("POST", f"/pay/{TOKEN}"),
         ("GET", f"/pay/{TOKEN}/more"),
+        ("GET", f"/pay/{TOKEN}/fee"),
+        ("POST", f"/pay/{TOKEN}/fee/more"),
         ("GET", "/pay/assets/en.json"),
         ("GET", "/pay/../readyz"),
         # Paths of the operator console, which has a port of its own.

@@ -6,7 +6,7 @@ from pathlib import Path
 import attrs
 
 from payd.domain import evidence, text
-from payd.plugins import capabilities, errors, interface, refunding
+from payd.plugins import capabilities, errors, interface, refunding, sponsoring
 from payd.providers import breaker, calls, fence, lifecycle, loop_monitor, watching
 
 PAGE = (Path(__file__).parents[3] / "docs/provider-contract.md").read_text()
@@ -35,7 +35,7 @@ def test_each_error_and_protocol_is_on_the_page() -> None:
     known = {cls.__name__ for cls in errors.ProviderError.__subclasses__()}
     public = {name for name in known if hasattr(errors, name)}
     assert first_column("Error") == public
-    public = {*vars(interface), *vars(refunding)}
+    public = {*vars(interface), *vars(refunding), *vars(sponsoring)}
     assert first_column("Protocol") == {name for name in public if name.startswith("Supports")}
 
 

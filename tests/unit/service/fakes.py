@@ -48,6 +48,7 @@ from payd.plugins.interface import (
     WebhookRequest,
 )
 from payd.plugins.refunding import RefundOperation, RefundRef
+from payd.plugins.sponsoring import SponsorRequest
 from payd.ports import Answer, Commit, Name, ProviderPort, RefundReply, Registered
 from payd.ports.provider import Untranslatable
 
@@ -257,6 +258,9 @@ class FakeProvider:
         self.can_audit = True
         self.holds: Sequence[Holding] | None = None
         self.audited: list[str] = []
+        #: What `sponsor` gives, and what it was asked; None is no answer.
+        self.sponsored: bytes | None = b"{}"
+        self.sponsor_requests: list[SponsorRequest] = []
         #: What `refund` and `fetch_refund` give first, one after the other; then the remote side
         #: answers. What they were asked, and what the remote side refunded, by operation id.
         self.refund_replies: list[RefundReply | Callable[[], Awaitable[RefundReply]]] = []
@@ -300,6 +304,10 @@ class FakeProvider:
     async def holdings(self, cursor: str) -> Sequence[Holding] | None:
         self.audited.append(cursor)
         return self.holds
+
+    async def sponsor(self, request: SponsorRequest) -> bytes | None:
+        self.sponsor_requests.append(request)
+        return self.sponsored
 
     @property
     def can_refund(self) -> bool:

@@ -105,3 +105,11 @@ async def test_an_answer_about_a_payment_has_it_and_an_event_does_not(chain: Wor
     answer = await chain.services.message(payment)
     assert "wallet_transfer" in answer.next_action.crypto_transfer.wallet_request
     assert payment_message(payment).next_action.crypto_transfer.wallet_request == ""
+
+
+async def test_it_names_payds_own_address_where_the_provider_knows_a_sponsor(chain: World) -> None:
+    offered = offering(chain, attrs.evolve(TRANSFERABLE, is_sponsored=True))
+    request = wallet_request(await waiting(chain), offered, "https://pay.example/pay/token")
+    assert json.loads(request)["params"][0]["feePayer"] == "https://pay.example/pay/token/fee"
+    without_pages = wallet_request(await waiting(chain), offered)
+    assert "feePayer" not in json.loads(without_pages)["params"][0]

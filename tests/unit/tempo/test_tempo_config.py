@@ -109,6 +109,20 @@ def test_customers_wallets_get_the_address_of_the_fee_payer(url: str) -> None:
     assert {one.wallet_method for one in method.crypto_currencies} == {"wallet_transfer"}
 
 
+def test_a_sponsor_that_payd_calls_is_named_to_no_customer() -> None:
+    [method] = methods_of(config(fee_sponsor_url="https://sponsor.example/tp_key"))
+    assert {(one.is_sponsored, one.fee_payer_url) for one in method.crypto_currencies} == {
+        (True, "")
+    }
+    [without] = methods_of(config())
+    assert not any(one.is_sponsored for one in without.crypto_currencies)
+
+
+def test_a_fee_has_one_payer() -> None:
+    both = {"fee_payer_url": "https://fees.example", "fee_sponsor_url": "https://fees.example"}
+    assert "one of them pays the fee" in refusal(**both)
+
+
 @pytest.mark.parametrize(
     ("url", "why"),
     [
@@ -300,7 +314,9 @@ def test_endpoints_that_prove_nothing_are_refused(settings: dict[str, Any], mess
 
 
 @pytest.mark.parametrize("port", ["99999", "0", "http", "-1"])
-@pytest.mark.parametrize("setting", ["rpc_url", "ws_url", "explorer_url", "fee_payer_url"])
+@pytest.mark.parametrize(
+    "setting", ["rpc_url", "ws_url", "explorer_url", "fee_payer_url", "fee_sponsor_url"]
+)
 def test_a_port_that_nothing_can_connect_to_is_refused(setting: str, port: str) -> None:
     scheme = "wss" if setting == "ws_url" else "https"
     message = refusal(**{setting: f"{scheme}://one.example:{port}/"})

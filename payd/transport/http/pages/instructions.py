@@ -62,18 +62,20 @@ class Instructions:
     warning: str = ""
 
 
-def instructions_of(payment: Payment, method: Method | None) -> Instructions | None:
+def instructions_of(payment: Payment, method: Method | None, page_url: str) -> Instructions | None:
     """What has to be sent; None where another page says it."""
     match payment.next_action:
         case CryptoTransfer() as action:
-            return _crypto(payment, action, method)
+            return _crypto(payment, action, method, page_url)
         case Show() as show:
             return _shown(payment, show)
         case _:
             return None
 
 
-def _crypto(payment: Payment, action: CryptoTransfer, method: Method | None) -> Instructions:
+def _crypto(
+    payment: Payment, action: CryptoTransfer, method: Method | None, page_url: str
+) -> Instructions:
     words, left = texts(), max(0, action.amount_base_units - payment.received)
     amount = plain(left, action.decimals)
     token = token_of(payment, method)
@@ -100,7 +102,7 @@ def _crypto(payment: Payment, action: CryptoTransfer, method: Method | None) -> 
         # Few wallets know the transfer with a memo.
         caption=words["scan_memo" if memo else "scan"],
         wallet_url=payload if payload.startswith("ethereum:") else "",
-        wallet_requests=wallet_requests(payment, action, method),
+        wallet_requests=wallet_requests(payment, action, method, page_url),
         warning=words["only_network"].format(currency=action.currency, network=name),
     )
 

@@ -16,6 +16,7 @@ from payd.ports import Clock, Registered
 from payd.service.show_payment import ShowPayment
 from payd.transport.http.pages.live import LivePages
 from payd.transport.http.pages.rendering import Renderer, with_headers
+from payd.transport.http.pages.sponsoring import Sponsoring
 from payd.transport.http.pages.view import View, view_of
 from payd.transport.page_links import PageLinks
 
@@ -39,6 +40,8 @@ class Pages:
     #: Of the shop that is paid; may be empty.
     shop_name: str
     is_test: bool
+    #: Takes transactions of customers' wallets whose fee a sponsor pays.
+    sponsoring: Sponsoring
 
     def add_to(self, app: QuartTrio) -> None:
         """Register the routes."""
@@ -63,6 +66,8 @@ class Pages:
         async def events(token: str) -> Response:
             return await self._guarded(renderer, token, partial(self._events, live, renderer))
 
+        self.sponsoring.add_to(app)
+
     async def _guarded(
         self, renderer: Renderer, token: str, answer: Callable[[UUID], Awaitable[Response]]
     ) -> Response:
@@ -83,7 +88,8 @@ class Pages:
     async def _page(self, renderer: Renderer, payment_id: UUID) -> Response:
         shown, now = await self.show.get(payment_id), self.clock.now()
         # A QR code takes 10 ms of computing, for which no payment should wait.
-        view = await trio.to_thread.run_sync(view_of, shown, now, self.methods())
+        page_url = self.links.url_of(payment_id)
+        view = await trio.to_thread.run_sync(view_of, shown, now, self.methods(), page_url)
         if _leads_elsewhere(view):
             return with_headers(cast(Response, redirect(view.redirect_url, 303)))
         return renderer.page("payment.html", view=view)

@@ -97,8 +97,8 @@ class View:
     back: str
 
 
-def view_of(shown: Shown, now: datetime, methods: Sequence[Registered]) -> View:
-    """The page of a payment as it stands now."""
+def view_of(shown: Shown, now: datetime, methods: Sequence[Registered], page_url: str = "") -> View:
+    """The page of a payment as it stands now, whose own address is `page_url`."""
     payment, situation = shown.payment, situation_of(shown.payment, now)
     method = next((one.method for one in methods if one.method.key == payment.method), None)
     amounts = _amounts(payment)
@@ -124,7 +124,7 @@ def view_of(shown: Shown, now: datetime, methods: Sequence[Registered]) -> View:
         has_receipt=is_settled and payment.complete_time is not None,
         left_s=max(0, round((payment.expire_time - now).total_seconds())) if is_payable else None,
         expire_time=payment.expire_time,
-        instructions=instructions_of(payment, method) if is_payable else None,
+        instructions=instructions_of(payment, method, page_url) if is_payable else None,
         redirect_url=_redirect(payment) if situation is Situation.ELSEWHERE else "",
         received=amounts["received"] if payment.received else "",
         refunded=amounts["refunded"] if payment.refunded else "",

@@ -13,7 +13,9 @@ _HEAD = 10
 _WORD = 64
 
 
-def wallet_requests(payment: Payment, action: CryptoTransfer, method: Method | None) -> str:
+def wallet_requests(
+    payment: Payment, action: CryptoTransfer, method: Method | None, page_url: str = ""
+) -> str:
     """The chain and the requests (EIP-1193) as JSON; empty without any.
 
     The first request is the network's own, which takes the memo and the fee payer. A wallet that
@@ -21,7 +23,7 @@ def wallet_requests(payment: Payment, action: CryptoTransfer, method: Method | N
     """
     if token_of(payment, method) is None:
         return ""
-    own = request_of_method(payment, method)
+    own = request_of_method(payment, method, page_url)
     call = transfer_call(action, max(0, action.amount_base_units - payment.received))
     requests, chain_id = [json.loads(own)] if own else [], hex(action.chain_id)
     if call:

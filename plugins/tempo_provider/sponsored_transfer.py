@@ -1,0 +1,78 @@
+"""Which transactions a sponsor may be asked to pay for: one transfer that completes one payment."""
+
+from datetime import datetime
+from typing import Final
+
+from eth_utils.abi import function_signature_to_4byte_selector
+
+from payd.plugins import CryptoTransfer
+from tempo_provider.envelope import Call, Envelope, NotSponsored
+from tempo_provider.memo import reference_of
+from tempo_provider.virtual import is_virtual
+
+#: Most that a sponsor pays, in 10⁻¹⁸ USD: 5 cents. A transfer to a new address costs about one.
+FEE_MAX: Final = 5 * 10**16
+#: Longest time for which a sponsor's signature can be used.
+VALIDITY_S: Final = 3600
+
+_TRANSFER: Final = function_signature_to_4byte_selector("transfer(address,uint256)")
+_WITH_MEMO: Final = function_signature_to_4byte_selector(
+    "transferWithMemo(address,uint256,bytes32)"
+)
+_WORD: Final = 32
+_MEMO_AT: Final = 4 + 2 * _WORD
+
+
+def check_transfer(envelope: Envelope, action: CryptoTransfer, left: int, now: datetime) -> None:
+    """Check that it transfers exactly what is missing, and nothing else. Raises NotSponsored.
+
+    A part is refused, too: a customer could send the smallest unit again and again, and the sponsor
+    would pay for each.
+    """
+    if left <= 0:
+        raise NotSponsored("the payment waits for no transfer")
+    if envelope.chain_id != action.chain_id:
+        raise NotSponsored(f"it is for the chain {envelope.chain_id}, not {action.chain_id}")
+    if len(envelope.calls) != 1:
+        raise NotSponsored(f"it has {len(envelope.calls)} calls: a transfer is one")
+    _check_call(envelope.calls[0], action, left)
+    _check_times(envelope, int(now.timestamp()))
+    _check_fee(envelope)
+
+
+def _check_call(call: Call, action: CryptoTransfer, left: int) -> None:
+    if call.to != action.token_address.lower():
+        raise NotSponsored(f"it calls {call.to}, not the payment's token {action.token_address}")
+    if call.value:
+        raise NotSponsored("it has a value, which no transfer of a token has")
+    expected = bytes.fromhex(action.receiver_address[2:]).rjust(_WORD, b"\0") + left.to_bytes(_WORD)
+    if call.data[4:_MEMO_AT] != expected:
+        raise NotSponsored(
+            f"it does not transfer {left} base units, which the payment misses, to"
+            f" {action.receiver_address}"
+        )
+    kind, memo = call.data[:4], call.data[_MEMO_AT:]
+    if kind == _WITH_MEMO and len(memo) == _WORD:
+        if reference_of(f"0x{memo.hex()}") != reference_of(action.memo):
+            raise NotSponsored("its memo is not the payment's")
+    elif kind != _TRANSFER or memo:
+        raise NotSponsored("its call is neither transfer nor transferWithMemo")
+    elif not is_virtual(action.receiver_address.lower()):
+        raise NotSponsored("it has no memo, without which it belongs to no payment")
+
+
+def _check_times(envelope: Envelope, now: int) -> None:
+    end = envelope.valid_before
+    if end is None or not now < end <= now + VALIDITY_S:
+        raise NotSponsored(f"its valid_before is not within the next {VALIDITY_S} s")
+    if envelope.valid_after is not None and envelope.valid_after > now:
+        raise NotSponsored("it is not valid yet")
+
+
+def _check_fee(envelope: Envelope) -> None:
+    if envelope.max_priority_fee > envelope.max_fee:
+        raise NotSponsored("its priority fee exceeds its fee")
+    if envelope.gas * envelope.max_fee > FEE_MAX:
+        raise NotSponsored(
+            f"gas and fee allow more than {FEE_MAX / 10**18:g} USD: lower one of them"
+        )
