@@ -26,8 +26,8 @@ from payd.drills.servers import Site
 
 _ITEM = Item(chain_profile_id="ethereum-mainnet", node_type="full", duration="30d")
 _POLL_S = 0.2
-#: The local chain mines a block each second, and three make one final.
-PATIENCE_S = 60.0
+#: The local chain mines a block each second, and three make one final. A busy machine takes longer.
+PATIENCE_S = 180.0
 
 
 @attrs.frozen(kw_only=True)
@@ -233,15 +233,15 @@ class Traffic:
 
 @contextmanager
 def keeping_problem(one: Made) -> Iterator[None]:
-    """Keep what went wrong in the block."""
+    """Keep what went wrong in the block; of several problems the first, which led to the others."""
     try:
         yield
     except (PaydClientError, httpx.HTTPError, trio.TooSlowError) as error:
-        one.problem = f"{type(error).__name__}: {error}"
+        one.problem = one.problem or f"{type(error).__name__}: {error}"
     except subprocess.CalledProcessError as error:
         # A command of payd: its own words say more than its exit code.
         said = error.stderr.decode(errors="replace").strip() if error.stderr else ""
-        one.problem = f"{type(error).__name__}: {said or error}"
+        one.problem = one.problem or f"{type(error).__name__}: {said or error}"
 
 
 def problems_of(made: Iterable[Made]) -> Sequence[str]:
