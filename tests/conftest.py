@@ -107,8 +107,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """The browser's program."""
-    return shutil.which("chromium") or do_without(NO_CHROMIUM)
+    """The browser's program; without windows and menus of its own it needs half the processor."""
+    found = shutil.which("chromium-headless-shell") or shutil.which("chromium")
+    return found or do_without(NO_CHROMIUM)
 
 
 @pytest.fixture(scope="session")

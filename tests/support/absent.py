@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import pytest
 
-NO_CHROMIUM = "no chromium on this machine (apt-get install chromium)"
+NO_CHROMIUM = "no chromium on this machine (apt-get install chromium-headless-shell)"
 NO_ANVIL = "no local Tempo chain"
 NO_NPM = "npm is not on this machine, or reaches no registry"
 NO_NAMESPACES = "no root, setpriv or namespaces on this machine (unshare --net --mount --pid)"
