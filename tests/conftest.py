@@ -34,7 +34,8 @@ from support.stack import Stack, running_stack
 
 from payd.dev.ports import any_free
 
-# The same examples in every run. `ci` tries more of them; `campaign` looks for new ones.
+# The same examples in every run. `ci` tries more of them, on the other Pythons; `campaign` looks
+# for new ones.
 hypothesis.settings.register_profile("fast", derandomize=True, deadline=None, max_examples=50)
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, max_examples=100)
 hypothesis.settings.register_profile("campaign", deadline=None, max_examples=1000)
