@@ -288,6 +288,7 @@ def test_a_dead_letter_is_looked_at_and_put_back_with_the_operators_name(
             event,
             f'href="/payments/{payment.id}"',
             "no such user",
+            "Its audit trail will keep the name",
             "21 bytes",
             "<dt>Age",
         ):
