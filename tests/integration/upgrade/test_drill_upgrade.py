@@ -14,7 +14,14 @@ CACHE = ROOT / ".payd" / "cache"
 
 
 @pytest.mark.usefixtures("anvil")
-async def test_an_upgrade_and_the_way_back_lose_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "has_chain", ["false", pytest.param("true", marks=pytest.mark.campaign)], ids=["slice", "whole"]
+)
+async def test_an_upgrade_and_the_way_back_lose_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_chain: str
+) -> None:
+    """The slice has no payments on the chain: wallets and blocks take half of the time."""
+    monkeypatch.setenv("TEMPO_ENABLED", has_chain)
     previous = unpack(tmp_path)
     with temporary_folder() as folder:
         report = await drill_upgrade(folder, previous, lambda line: None, cache=CACHE)
