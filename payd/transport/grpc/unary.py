@@ -170,8 +170,8 @@ class UnaryStream(Stream):
             or self.connection.is_closing()
         ):
             return False
-        for sent in _SENT:
-            stream.state_machine.process_input(sent)
+        # Of what was sent, nothing but its end matters to a stream that is closed.
+        stream.state_machine.process_input(StreamInputs.SEND_END_STREAM)
         stream.outbound_flow_control_window -= size
         h2.outbound_flow_control_window -= size
         last = _LAST_BLOCK + _literal("x-request-id", request_id)
@@ -207,15 +207,6 @@ class UnaryStream(Stream):
         if self.closable:
             self.reset_nowait()
         self.connection.flush()
-
-
-#: What h2's state of a stream must know of a whole answer.
-_SENT = (
-    StreamInputs.SEND_HEADERS,
-    StreamInputs.SEND_DATA,
-    StreamInputs.SEND_HEADERS,
-    StreamInputs.SEND_END_STREAM,
-)
 
 
 def _head(length: int, kind: int, flags: int, stream_id: int) -> bytes:
