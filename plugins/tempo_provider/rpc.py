@@ -61,12 +61,20 @@ class _NoBatch(Exception):
 class Endpoint:
     """One JSON-RPC server. After a 429 or 402 it is paused for as long as it asks."""
 
-    def __init__(self, url: str, http: httpx.AsyncClient, clock: Clock, timeout_s: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        http: httpx.AsyncClient,
+        clock: Clock,
+        timeout_s: float,
+        body_bytes_max: int = BODY_BYTES_MAX,
+    ) -> None:
         self._url = url
         self._http = http
         self._clock = clock
         #: Seconds from the request to the last byte of the response.
         self._timeout_s = timeout_s
+        self._body_bytes_max = body_bytes_max
         self.budget = Budget()
         #: HTTP requests so far, and at the end of the last step.
         self._posts = self._posts_before = 0
@@ -207,10 +215,10 @@ class Endpoint:
         with trio.CancelScope() as reading:
             async for part in response.aiter_raw():
                 body += part
-                if len(body) > BODY_BYTES_MAX:
+                if len(body) > self._body_bytes_max:
                     reading.cancel()
         if reading.cancelled_caught:
-            raise Unreadable(f"{self.name}: a response of more than {BODY_BYTES_MAX} bytes")
+            raise Unreadable(f"{self.name}: a response of more than {self._body_bytes_max} bytes")
         return bytes(body)
 
 

@@ -21,6 +21,8 @@ from tempo_provider.witnesses import Witnesses
 
 _SIGN: Final = "eth_signRawTransaction"
 _METHODS: Final = frozenset({_SIGN, "eth_sendRawTransaction", "eth_sendRawTransactionSync"})
+#: Most bytes of a sponsor's answer: a signed transaction, or a receipt.
+ANSWER_BYTES_MAX: Final = 64 * 1024
 #: Seconds for which a payment's transaction keeps others out: it is in a block by then.
 HOLD_S: Final = 60.0
 #: Most payments to remember; the one that was asked for least recently is forgotten first.
@@ -88,7 +90,7 @@ class Sponsor:
                 await endpoint.call("eth_call", attempt, "latest")
                 return
             except Refused as error:
-                raise NotSponsored(f"the transfer would fail ({error})") from None
+                raise NotSponsored(f"the transfer would fail ({_text(endpoint, error)})") from None
             except RpcError as error:
                 why = error
         raise NotAttempted(f"the chain cannot be read: {why}")
@@ -99,7 +101,8 @@ class Sponsor:
         except Refused as error:
             self._held.pop(payment_id, None)
             self._context.metrics.count("sponsor_refusals_total")
-            return _error(number, _REFUSED, f"the sponsor refuses: {error}")
+            text = _text(self._endpoint, error)
+            return _error(number, _REFUSED, f"the sponsor refuses: {text}")
         except Paused as error:
             self._held.pop(payment_id, None)
             raise NotAttempted(str(error)) from None
@@ -129,6 +132,11 @@ def _raw(params: object) -> str:
                 raise NotSponsored("it is not hexadecimal") from None
             return raw
     raise NotSponsored("the parameters are not one transaction as 0x-hex")
+
+
+def _text(endpoint: Endpoint, error: Refused) -> str:
+    """What an endpoint said, without its name, which is not for customers."""
+    return str(error).removeprefix(f"{endpoint.name}: ")
 
 
 def _error(number: Any, code: int, message: str) -> bytes:

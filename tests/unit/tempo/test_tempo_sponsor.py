@@ -1,0 +1,184 @@
+"""A wallet gets an answer whatever the chain and the sponsor do, and no payment waits in vain."""
+
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+from uuid import uuid4
+
+import httpx
+import pytest
+import trio
+from tempo_provider.rpc import Endpoint, Paused, Refused, RpcError, Unavailable
+from tempo_provider.sponsor import ANSWER_BYTES_MAX, HOLD_S, Sponsor
+from tempo_provider.witnesses import Witnesses
+from trio.testing import MockClock
+from unit.tempo.test_tempo_sponsored import ACTION, DUE, NOW, by_pytempo
+
+from payd.adapters.system import SystemClock
+from payd.plugins import NotAttempted, OutcomeUnknown, ProviderContext, SponsorRequest
+
+RAW = "0x" + by_pytempo().hex()
+OTHER = "0x" + by_pytempo(nonce=4).hex()
+SIGN = "eth_signRawTransaction"
+
+
+class ScriptedEndpoint:
+    """Answers each call with the next word; raises the errors."""
+
+    name = "host.example"
+
+    def __init__(self, *words: Any) -> None:
+        self.words = list(words)
+        self.calls: list[tuple[str, Sequence[Any]]] = []
+
+    async def call(self, method: str, *params: Any) -> Any:
+        await trio.lowlevel.checkpoint()
+        self.calls.append((method, params))
+        word = self.words.pop(0) if len(self.words) > 1 else self.words[0]
+        if isinstance(word, RpcError):
+            raise word
+        return word
+
+
+class Counted:
+    """Metrics and log that a test reads."""
+
+    def __init__(self) -> None:
+        self.counted: list[str] = []
+        self.refused: list[str] = []
+
+    def count(self, figure: str, amount: float = 1) -> None:
+        self.counted.append(figure)
+
+    def info(self, event: str, **fields: Any) -> None:
+        self.refused.append(fields["why"])
+
+
+def sponsor(service: ScriptedEndpoint, *chain: ScriptedEndpoint) -> tuple[Sponsor, Counted]:
+    kept = Counted()
+    context = SimpleNamespace(clock=SimpleNamespace(now=lambda: NOW), log=kept, metrics=kept)
+    witnesses = SimpleNamespace(endpoints=chain or (ScriptedEndpoint("0x1"),))
+    made = Sponsor(
+        cast(Endpoint, service), cast(Witnesses, witnesses), cast(ProviderContext, context)
+    )
+    return made, kept
+
+
+def request(raw: str = RAW, **asked: Any) -> SponsorRequest:
+    document = {"jsonrpc": "2.0", "id": 5, "method": SIGN, "params": [raw], **asked}
+    body = json.dumps(document).encode()
+    return SponsorRequest(payment_id=PAYMENT, action=ACTION, left=DUE, body=body)
+
+
+PAYMENT = uuid4()
+
+
+async def test_the_same_bytes_go_to_the_sponsor_and_its_answer_to_the_wallet() -> None:
+    service, chain = ScriptedEndpoint("0x76aa"), ScriptedEndpoint("0x1")
+    made, kept = sponsor(service, chain)
+    answer = json.loads(await made.answer(request()))
+    assert answer == {"jsonrpc": "2.0", "id": 5, "result": "0x76aa"}
+    assert service.calls == [(SIGN, (RAW,))]
+    [(method, (attempt, block))] = chain.calls
+    assert (method, block, attempt["to"]) == ("eth_call", "latest", ACTION.token_address)
+    assert kept.counted == ["sponsored_total"]
+
+
+async def test_a_transfer_that_the_chain_refuses_reaches_no_sponsor() -> None:
+    service = ScriptedEndpoint("0x76aa")
+    made, kept = sponsor(service, ScriptedEndpoint(Refused("host.example: InsufficientBalance")))
+    answer = json.loads(await made.answer(request()))
+    assert "the transfer would fail (InsufficientBalance)" in answer["error"]["message"]
+    assert service.calls == []
+    assert kept.counted == ["sponsor_refusals_total"]
+    assert len(kept.refused) == 1
+
+
+async def test_another_endpoint_tries_the_transfer_where_one_is_away() -> None:
+    away, there = ScriptedEndpoint(Unavailable("one: away")), ScriptedEndpoint("0x1")
+    made, _ = sponsor(ScriptedEndpoint("0x76aa"), away, there)
+    assert "result" in json.loads(await made.answer(request()))
+
+    service = ScriptedEndpoint("0x76aa")
+    made, _ = sponsor(service, away)
+    with pytest.raises(NotAttempted, match="one: away"):
+        await made.answer(request())
+    assert service.calls == []
+
+
+@pytest.mark.parametrize(
+    "error", [Refused("host.example: rejected"), Paused("sponsor: HTTP 429, paused for 7 s")]
+)
+async def test_a_sponsor_that_took_nothing_keeps_no_other_transaction_out(error: RpcError) -> None:
+    made, _ = sponsor(ScriptedEndpoint(error, "0x76aa"))
+    if isinstance(error, Refused):
+        answer = json.loads(await made.answer(request()))
+        assert answer["error"]["message"] == "the sponsor refuses: rejected"
+    else:
+        with pytest.raises(NotAttempted):
+            await made.answer(request())
+    assert "result" in json.loads(await made.answer(request(OTHER)))
+
+
+async def test_a_sponsor_that_may_have_signed_keeps_others_out_for_a_minute(
+    autojump_clock: MockClock,
+) -> None:
+    made, _ = sponsor(ScriptedEndpoint(Unavailable("sponsor: no response in 4 s"), "0x76aa"))
+    with pytest.raises(OutcomeUnknown):
+        await made.answer(request())
+    refused = json.loads(await made.answer(request(OTHER)))
+    assert "the payment has another one: try again in 60 s" in refused["error"]["message"]
+    assert "result" in json.loads(await made.answer(request())), "the same may be tried again"
+    await trio.sleep(HOLD_S)
+    assert "result" in json.loads(await made.answer(request(OTHER)))
+
+
+@pytest.mark.parametrize(
+    "params", [[], [RAW, RAW], [7], ["76"], ["0xzz"], ["0x" + "7" * 3], {"raw": RAW}, None]
+)
+async def test_parameters_that_are_no_transaction_are_refused(params: Any) -> None:
+    service = ScriptedEndpoint("0x76aa")
+    made, _ = sponsor(service)
+    answer = json.loads(await made.answer(request(params=params)))
+    assert answer["error"]["code"] == -32602
+    assert service.calls == []
+
+
+def elsewhere(asked: httpx.Request) -> httpx.Response:
+    moved = {"location": "https://elsewhere.example/"}
+    return httpx.Response(307, headers=moved, stream=httpx.ByteStream(b""))
+
+
+class Endless(httpx.AsyncByteStream):
+    """A body that has no end."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            await trio.lowlevel.checkpoint()
+            yield b" " * 1024
+
+
+def endless(asked: httpx.Request) -> httpx.Response:
+    return httpx.Response(200, stream=Endless())
+
+
+@pytest.mark.parametrize("answer", [elsewhere, endless])
+async def test_a_sponsor_leads_nowhere_else_and_its_answer_has_an_end(
+    answer: Callable[[httpx.Request], httpx.Response],
+) -> None:
+    asked: list[str] = []
+
+    def keep(one: httpx.Request) -> httpx.Response:
+        asked.append(str(one.url))
+        return answer(one)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(keep)) as http:
+        service = Endpoint(
+            "https://host.example/tp_key", http, SystemClock(), 4.0, ANSWER_BYTES_MAX
+        )
+        made, _ = sponsor(cast(ScriptedEndpoint, service))
+        with pytest.raises(OutcomeUnknown) as unknown:
+            await made.answer(request())
+    assert asked == ["https://host.example/tp_key"]
+    assert "tp_key" not in str(unknown.value)
