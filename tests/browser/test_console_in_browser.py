@@ -80,14 +80,19 @@ def payments(site: Site) -> dict[str, str]:
         }
         client.wait_for(started["complete"].id, "COMPLETED")
         client.wait_for(started["underpay"].id, "EXPIRED")
-    with site.operator() as operator:
-        form = f"/payments/{started['complete'].id}/refund"
-        values = {"amount": "120", "destination": "", "reason": "slow for a week"}
-        looked = operator.send(form, f"{form}/review", **values)
-        operator.client.post(form, data=fields_of(looked.text))
+    refund(site, started["complete"].id, "120", "slow for a week")
     declined = started["decline"].id
     give_up(site.nats, declined, str(uuid.uuid4()), b'{"status": "PAYMENT_STATUS_FAILED"}')
     return {name: payment.id for name, payment in started.items()}
+
+
+def refund(site: Site, payment_id: str, amount: str, reason: str) -> None:
+    """Refund with the console, in both steps."""
+    with site.operator() as operator:
+        form = f"/payments/{payment_id}/refund"
+        values = {"amount": amount, "destination": "", "reason": reason}
+        looked = operator.send(form, f"{form}/review", **values)
+        operator.client.post(form, data=fields_of(looked.text))
 
 
 @contextlib.contextmanager
@@ -279,6 +284,43 @@ def test_the_overview_and_the_queue_show_by_themselves_what_happens(
             payment = client.initiate(scenario="underpay").id
         expect(total).not_to_have_text(before, timeout=SOON_MS)
         expect(queue.locator(f'section[aria-label="{payment}"]')).to_be_visible(timeout=LATER_MS)
+
+
+#: Counts the changes that the page receives, and keeps what it does every few seconds.
+COUNTING = """
+window.setInterval = (act) => { window.look = act; };
+window.EventSource = class extends EventSource {
+  constructor(url) {
+    super(url);
+    const { dataset } = document.documentElement;
+    this.addEventListener("change", () => { dataset.news = Number(dataset.news ?? 0) + 1; });
+  }
+};
+"""
+
+
+def test_a_list_shows_what_happens_but_takes_nothing_away_that_is_typed(
+    browser: Browser, site: Site, payments: dict[str, str]
+) -> None:
+    with visiting(browser, site) as page:
+        page.add_init_script(COUNTING)
+        page.goto("/refunds")
+        shown = page.locator("#live")
+        refund(site, payments["complete"], "1", "the first")
+        first = shown.locator("article").filter(has_text="the first")
+        expect(first).to_contain_text("SUCCEEDED", timeout=SOON_MS)
+        shown.evaluate("list => list.insertAdjacentHTML('beforeend', '<input id=typed>')")
+        page.locator("#typed").fill("an id")
+        page.locator("#typed").blur()
+        received = page.locator("html").get_attribute("data-news") or ""
+        refund(site, payments["complete"], "1", "the second")
+        expect(page.locator("html")).not_to_have_attribute("data-news", received, timeout=SOON_MS)
+        expect(page.locator("#typed")).to_have_value("an id")
+        expect(shown).not_to_contain_text("the second")
+        page.locator("#typed").fill("")
+        page.locator("#typed").blur()
+        page.evaluate("look()")
+        expect(shown).to_contain_text("the second", timeout=SOON_MS)
 
 
 def test_a_page_that_gets_no_answer_says_so_and_goes_on_trying(
