@@ -10,6 +10,7 @@ from uuid import uuid4
 import attrs
 import pytest
 from contract.stores import CALLER, NOW, Stores, a_new_payment, all_at_once
+from contract.test_refunds import a_refund, commit
 from support.memory.ledger import UNMATCHED
 
 from payd.adapters.postgres.database import Database, DatabaseSettings
@@ -239,6 +240,33 @@ async def test_the_newest_receipts_of_a_payment_are_listed_the_oldest_first(
         assert list(found[1]) == in_order[-most:]
     assert await stores.receipts.count_of_payment(payment.id) == len(receipts)
     assert await stores.receipts.count_of_payment(uuid4()) == 0
+
+
+async def test_no_receipt_of_a_payments_sums_is_missing_in_its_list(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a payment with refunds, while the next receipt arrives between two statements."""
+    first, second = a_receipt(), a_receipt(amount=1, time=NOW + timedelta(seconds=1))
+    await stores.inbox.put("tempo", [reported(first), reported(second)])
+    payment = await stores.payments.insert(a_token_payment(), CALLER)
+    await stores.learn(payment, (first,))
+    before = await commit(stores, await stores.newest(payment), refunds=(a_refund(),))
+    decision = decide(before, (second,), NOW)
+    assert decision is not None
+    read_refunds = PostgresStore._with_refunds
+
+    async def with_refunds(store: PostgresStore, *of_rows: Any) -> Any:
+        monkeypatch.undo()
+        assert await store.commit(before, decision, CALLER)
+        return await read_refunds(store, *of_rows)
+
+    monkeypatch.setattr(PostgresStore, "_with_refunds", with_refunds)
+
+    found = await stores.payments.get_with_receipts(payment.id, 10)
+
+    assert found is not None
+    shown, receipts = found
+    assert sum(receipt.amount for receipt in receipts) == shown.received
 
 
 # -- one payment for ever ------------------------------------------------------------------------

@@ -51,6 +51,24 @@ def test_a_repeated_block_that_is_too_long_is_refused() -> None:
         decoder.decode(block * 3, raw=True)
 
 
+def test_of_an_endless_block_no_more_is_built_than_the_limit_allows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    decoder = BlockDecoder(max_header_list_size=4096)
+    asked: list[int] = []
+    by_index = decoder.header_table.get_by_index
+
+    def counted(index: int) -> object:
+        asked.append(index)
+        return by_index(index)
+
+    monkeypatch.setattr(decoder.header_table, "get_by_index", counted)
+    with pytest.raises(OversizedHeaderListError):
+        decoder.decode(b"\x82" * 2**20, raw=True)
+
+    assert len(asked) <= 4096 / 32
+
+
 def test_an_index_of_nothing_is_refused() -> None:
     with pytest.raises(InvalidTableIndex):
         BlockDecoder().decode(b"\xfe", raw=True)

@@ -20,7 +20,9 @@ class BlockDecoder(Decoder):
 
     def decode(self, data: bytes, raw: bool = False) -> Iterable[HeaderTuple]:
         """Decode as hpack does; it also raises hpack's error for a block that is too long."""
-        if not raw or not data or min(data) <= _TEXT or max(data) == _LONG_INDEX:
+        # hpack stops at the first header beyond the limit: no list of a million is made here.
+        is_long = len(data) * _OVERHEAD > self.max_header_list_size
+        if is_long or not raw or not data or min(data) <= _TEXT or max(data) == _LONG_INDEX:
             return super().decode(data, raw)
         by_index = self.header_table.get_by_index
         headers = [HeaderTuple(*by_index(byte & _INDEX)) for byte in data]
