@@ -7,6 +7,7 @@ from payd.domain.errors import ProviderUnavailable
 from payd.domain.evidence import NotAttempted, OutcomeUnknown
 from payd.plugins.interface import CreateOperation
 from payd.plugins.refunding import RefundOperation
+from payd.plugins.sponsoring import SponsorRequest
 from payd.ports import Answer, ProviderPort, RefundReply
 
 #: Seconds after which a caller asks again: a person releases the hold.
@@ -14,7 +15,7 @@ _RETRY_AFTER_S = 30.0
 
 
 def held_provider(provider: ProviderPort, hold: SendingHold) -> ProviderPort:
-    """The provider, which is asked and may close, but creates and refunds nothing while held."""
+    """The provider, which is asked and may close; while held it creates and sends nothing."""
     return cast(ProviderPort, _HeldProvider(provider, hold))
 
 
@@ -49,6 +50,10 @@ class _HeldProvider:
         if self._is_in_backup(operation):
             return RefundReply(answer=OutcomeUnknown())
         return RefundReply(answer=NotAttempted(), error=self._error())
+
+    async def sponsor(self, request: SponsorRequest) -> bytes | None:
+        """As the provider; while held nobody is asked: what is left to pay is of the backup."""
+        return None if await self._hold.blocks() else await self._provider.sponsor(request)
 
     def _is_in_backup(self, operation: CreateOperation | RefundOperation) -> bool:
         hold_time = self._hold.hold_time

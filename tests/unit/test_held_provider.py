@@ -33,6 +33,10 @@ class Rail:
         self.calls.append("refund")
         return "refunded"
 
+    async def sponsor(self, request: Any) -> bytes:
+        self.calls.append("sponsor")
+        return b"signed"
+
     async def fetch(self, ref: Any) -> str:
         self.calls.append("fetch")
         return "found"
@@ -67,6 +71,13 @@ async def test_what_the_backup_has_may_have_been_sent(call: str) -> None:
     said = reply.evidence[0] if call == "create" else reply.answer
     assert isinstance(said, OutcomeUnknown)
     assert (reply.error, rail.calls) == (None, [])
+
+
+async def test_no_sponsor_is_asked_for_what_the_backup_says_is_left() -> None:
+    rail = Rail()
+    assert await held(rail).sponsor(None) is None
+    assert rail.calls == []
+    assert await held(rail, is_held=False).sponsor(None) == b"signed"
 
 
 async def test_everything_else_is_asked_as_always() -> None:
