@@ -44,6 +44,8 @@ KINDS: Sequence[dict[str, Any]] = (
     {"provider": "stripe", "method": "sepa", "amount": EURO},
     {"provider": "tempo", "method": "crypto", "crypto": USDC},
 )
+#: Of each of them.
+ASSETS = ("USD", EURO.currency_code, EURO.currency_code, USDC.token_address)
 
 
 async def export_days(stores: Stores, period: Period = PERIOD) -> list[DaySums]:
@@ -126,6 +128,21 @@ async def test_each_movement_counts_on_its_own_day(stores: Stores) -> None:
     assert (second.amounts, second.refunds) == (Amounts(refunded=300), 1)
     assert (third.amounts, third.dispute_returns) == (Amounts(disputed=-70), 1)
     assert not first.payments
+
+
+async def test_a_dispute_of_another_asset_counts_nothing_in_the_payments_currency(
+    stores: Stores,
+) -> None:
+    foreign = a_dispute(id="dp_1", asset="EUR", amount=10, open_time=BEGIN + HOUR)
+    own = a_dispute(id="dp_2", asset="usd", amount=5, open_time=BEGIN + HOUR)
+    await completed(stores, BEGIN - HOUR, disputes=(foreign, own))
+
+    movements = await export_movements(stores)
+
+    disputed = {one.reference: one.amounts for one in movements}
+    assert disputed == {"dp_1": Amounts(), "dp_2": Amounts(disputed=5)}
+    [day] = await export_days(stores)
+    assert (day.sums.amounts, day.sums.disputes) == (Amounts(disputed=5), 2)
 
 
 async def test_a_payment_counts_with_all_that_it_brought_and_its_fee(stores: Stores) -> None:
@@ -284,7 +301,13 @@ async def happen(stores: Stores, one: Happened, begin: datetime) -> None:
         for hour, amount, done in one.refunds
     )
     disputes = tuple(
-        a_dispute(open_time=at(opened), as_of=at(end), amount=amount, status=status)
+        a_dispute(
+            asset=ASSETS[one.kind],
+            open_time=at(opened),
+            as_of=at(end),
+            amount=amount,
+            status=status,
+        )
         for opened, end, amount, status in one.disputes
     )
     parts = {"fee": one.fee, "refunds": refunds, "disputes": disputes}

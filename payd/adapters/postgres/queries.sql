@@ -2531,7 +2531,8 @@ moved AS MATERIALIZED (
             'PAYMENT' AS kind,
             p.id AS payment_id,
             0::numeric AS amount,
-            coalesce(p.provider_reference, '') AS reference
+            coalesce(p.provider_reference, '') AS reference,
+            NULL::text AS asset
         FROM payments AS p
         WHERE
             p.complete_time < :before_time::timestamptz
@@ -2543,7 +2544,7 @@ moved AS MATERIALIZED (
     (
         SELECT
             r.complete_time, r.id, 'REFUND', r.payment_id, r.amount,
-            coalesce(r.provider_reference, '')
+            coalesce(r.provider_reference, ''), NULL
         FROM refunds AS r
         WHERE
             r.status = 'SUCCEEDED'
@@ -2554,7 +2555,7 @@ moved AS MATERIALIZED (
     )
     UNION ALL
     (
-        SELECT d.open_time, own.id, 'DISPUTE', d.payment_id, d.amount, d.id
+        SELECT d.open_time, own.id, 'DISPUTE', d.payment_id, d.amount, d.id, d.asset
         FROM
             disputes AS d,
             LATERAL (SELECT md5('opened ' || d.provider || ' ' || d.id)::uuid AS id) AS own
@@ -2568,7 +2569,7 @@ moved AS MATERIALIZED (
     )
     UNION ALL
     (
-        SELECT d.as_of, own.id, 'DISPUTE_RETURN', d.payment_id, d.amount, d.id
+        SELECT d.as_of, own.id, 'DISPUTE_RETURN', d.payment_id, d.amount, d.id, d.asset
         FROM
             disputes AS d,
             LATERAL (SELECT md5('returned ' || d.provider || ' ' || d.id)::uuid AS id) AS own
@@ -2605,8 +2606,12 @@ booked AS MATERIALIZED (
         p.idempotency_key,
         CASE moved.kind WHEN 'PAYMENT' THEN p.brought ELSE 0 END AS gross,
         CASE moved.kind WHEN 'REFUND' THEN moved.amount ELSE 0 END AS refunded,
-        CASE moved.kind
-            WHEN 'DISPUTE' THEN moved.amount WHEN 'DISPUTE_RETURN' THEN -moved.amount ELSE 0
+        -- Of another asset than the payment's nothing counts, as in the domain.
+        CASE
+            WHEN moved.asset IS NULL THEN 0
+            WHEN lower(moved.asset) <> lower(coalesce(p.token_address, p.currency)) THEN 0
+            WHEN moved.kind = 'DISPUTE' THEN moved.amount
+            ELSE -moved.amount
         END AS disputed,
         CASE moved.kind WHEN 'PAYMENT' THEN p.fee END AS fee
     FROM

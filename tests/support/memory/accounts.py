@@ -67,12 +67,13 @@ def _of_dispute(payment: Payment, dispute: Dispute) -> Iterator[Movement]:
     if dispute.status.is_inquiry:
         return
     opened = _named("opened", payment, dispute)
-    taken = Amounts(disputed=dispute.amount)
+    amount = dispute.amount if payment.is_asset(dispute.asset) else 0
+    taken = Amounts(disputed=amount)
     kind = MovementKind.DISPUTE
     yield _movement(payment, kind, dispute.open_time, opened, taken, dispute.id)
     if dispute.status in (DisputeStatus.WON, DisputeStatus.WITHDRAWN):
         returned = _named("returned", payment, dispute)
-        given = Amounts(disputed=-dispute.amount)
+        given = Amounts(disputed=-amount)
         kind = MovementKind.DISPUTE_RETURN
         yield _movement(payment, kind, dispute.as_of, returned, given, dispute.id)
 
