@@ -18,6 +18,8 @@ _WINDOW_S = 60.0
 _WINDOW_MAX_S = 3600.0
 #: This part of a limit is left to other requests: checks of tokens, last looks, audits.
 _RESERVED = 0.2
+#: What is asked beside the watch leaves it this part of a limit.
+_FOR_WATCH = 0.5
 #: Larger numbers in RateLimit-Reset are points in time (Unix seconds), smaller ones are distances.
 _EPOCH_MIN = 1_000_000_000
 
@@ -74,6 +76,20 @@ class Budget:
             return self.usual_interval_s()
         usable = self.remaining - _reserve(self.limit)
         return left_s / usable if usable > 0 else left_s
+
+    def pause_s(self, cost: int, time: float) -> float:
+        """Seconds to wait after `cost` requests; a window later, a limit is whole again."""
+        longest_s = REST_MAX_S if self.limit is None else self._window_s
+        return min(longest_s, cost * self.interval_s(time))
+
+    def has_spare(self, time: float) -> bool:
+        """Whether a request that nobody needs for money that came may be made now."""
+        if time < self.rests_until:
+            return False
+        if self.limit is None:
+            # A refusal has taught a limit of unknown size, which may be used up.
+            return self._learned_s == 0
+        return time >= self._reset_time or self.remaining > self.limit * _FOR_WATCH
 
     def usual_interval_s(self) -> float:
         """Seconds between requests that the limit allows for long; 0 without a known limit."""

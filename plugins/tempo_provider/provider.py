@@ -89,7 +89,7 @@ async def open_provider(context: ProviderContext, config: TempoConfig) -> AsyncI
             service = Endpoint(
                 config.fee_sponsor_url, http, context.clock, timeout_s, ANSWER_BYTES_MAX
             )
-            sponsor = Sponsor(service, witnesses, context)
+            sponsor = Sponsor(service, [one.beside() for one in endpoints], context)
         yield TempoProvider(context, config, witnesses, tokens, sponsor)
 
 

@@ -68,6 +68,7 @@ class Endpoint:
         clock: Clock,
         timeout_s: float,
         body_bytes_max: int = BODY_BYTES_MAX,
+        budget: Budget | None = None,
     ) -> None:
         self._url = url
         self._http = http
@@ -75,7 +76,7 @@ class Endpoint:
         #: Seconds from the request to the last byte of the response.
         self._timeout_s = timeout_s
         self._body_bytes_max = body_bytes_max
-        self.budget = Budget()
+        self.budget = budget or Budget()
         #: HTTP requests so far, and at the end of the last step.
         self._posts = self._posts_before = 0
         self._batch_max = BATCH_MAX
@@ -94,12 +95,28 @@ class Endpoint:
         """Whether many calls cost one request; unknown endpoints count as such."""
         return self._batch_max > 1
 
+    def beside(self) -> "Endpoint":
+        """The same server within the same limit; its requests are no cost of the watch."""
+        return Endpoint(
+            self._url,
+            self._http,
+            self._clock,
+            self._timeout_s,
+            self._body_bytes_max,
+            budget=self.budget,
+        )
+
+    @property
+    def has_spare(self) -> bool:
+        """Whether the watch can do without one more request of the limit."""
+        return self.budget.has_spare(trio.current_time())
+
     def pause_s(self) -> float:
         """Seconds until the next step of the watch, if it costs as many requests as the last."""
         cost = max(1, self._posts - self._posts_before)
         self._posts_before = self._posts
         now = trio.current_time()
-        return max(self.budget.rests_until - now, cost * self.budget.interval_s(now))
+        return max(self.budget.rests_until - now, self.budget.pause_s(cost, now))
 
     async def call(self, method: str, *params: Any) -> Any:
         """Make one request and return its result. Raises RpcError."""

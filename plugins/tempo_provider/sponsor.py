@@ -6,7 +6,7 @@ fill a transaction themselves where the sponsor does not (`eth_fillTransaction`)
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,7 +17,6 @@ from payd.plugins import NotAttempted, OutcomeUnknown, ProviderContext, SponsorR
 from tempo_provider.envelope import Envelope, NotSponsored, read_envelope
 from tempo_provider.rpc import Endpoint, Paused, Refused, RpcError
 from tempo_provider.sponsored_transfer import check_transfer
-from tempo_provider.witnesses import Witnesses
 
 _SIGN: Final = "eth_signRawTransaction"
 _METHODS: Final = frozenset({_SIGN, "eth_sendRawTransaction", "eth_sendRawTransactionSync"})
@@ -29,6 +28,12 @@ HOLD_S: Final = 60.0
 _HELD_MAX: Final = 1024
 #: Errors of JSON-RPC 2.0.
 _NO_REQUEST, _NO_METHOD, _REFUSED = -32600, -32601, -32602
+#: EIP-1474's "limit exceeded".
+_LATER: Final = -32005
+
+
+class _Later(Exception):
+    """Nobody can be asked now; the message is for the wallet."""
 
 
 class Sponsor:
@@ -37,11 +42,11 @@ class Sponsor:
     def __init__(
         self,
         endpoint: Endpoint,
-        witnesses: Witnesses,
+        chain: Sequence[Endpoint],
         context: ProviderContext,
     ) -> None:
         self._endpoint = endpoint
-        self._witnesses = witnesses
+        self._chain = chain
         self._context = context
         #: Payments that have a transaction with the sponsor: which, and until when.
         self._held: dict[UUID, tuple[str, float]] = {}
@@ -60,6 +65,8 @@ class Sponsor:
             check_transfer(envelope, request.action, request.left, self._context.clock.now())
             await self._try(envelope)
             self._hold(request.payment_id, raw)
+        except _Later as error:
+            return _error(number, _LATER, f"{error}: try again later")
         except NotSponsored as error:
             self._context.metrics.count("sponsor_refusals_total")
             self._context.log.info("transfer_not_sponsored", why=str(error))
@@ -84,16 +91,17 @@ class Sponsor:
         """Call the transfer without sending it: a sponsor pays for one that fails, too."""
         [call] = envelope.calls
         attempt = {"from": envelope.sender, "to": call.to, "data": f"0x{call.data.hex()}"}
-        why: RpcError | None = None
-        for endpoint in self._witnesses.endpoints:
+        for endpoint in self._chain:
+            if not endpoint.has_spare:
+                continue
             try:
                 await endpoint.call("eth_call", attempt, "latest")
                 return
             except Refused as error:
                 raise NotSponsored(f"the transfer would fail ({_text(endpoint, error)})") from None
             except RpcError as error:
-                why = error
-        raise NotAttempted(f"the chain cannot be read: {why}")
+                self._context.log.warning("transfer_not_tried", error=str(error))
+        raise _Later("the chain cannot be asked now")
 
     async def _forward(self, payment_id: UUID, method: str, raw: str, number: Any) -> bytes:
         try:

@@ -164,3 +164,35 @@ def test_the_pace_never_leads_to_a_refusal(limit: int) -> None:
         reset = (window + 1) * 60 - time
         budget.answered(headers(limit, limit - used, max(1, round(reset))), time, NOW)
         time += max(0.1, budget.interval_s(time))
+
+
+def test_no_pause_is_longer_than_the_window_after_which_the_limit_is_whole() -> None:
+    budget = Budget()
+    budget.answered(headers(20, 5, 60), 100.0, NOW)
+    assert budget.pause_s(1, 100.0) == 60
+    assert budget.pause_s(15, 100.0) == 60
+    taught = Budget()
+    for _ in range(10):
+        taught.refused({}, 100.0, NOW)
+    assert taught.pause_s(100, 100.0) == REST_MAX_S
+
+
+def test_what_nobody_needs_for_money_leaves_half_of_a_limit() -> None:
+    budget = Budget()
+    assert budget.has_spare(100.0)
+    budget.answered(headers(20, 11, 60), 100.0, NOW)
+    assert budget.has_spare(100.0)
+    budget.answered(headers(20, 10, 60), 100.0, NOW)
+    assert not budget.has_spare(100.0)
+    assert budget.has_spare(160.0), "a new window"
+    budget.refused({"retry-after": "200"}, 100.0, NOW)
+    assert not budget.has_spare(299.0)
+
+
+def test_an_endpoint_that_has_refused_without_a_limit_has_nothing_to_spare() -> None:
+    budget = Budget()
+    budget.refused({"retry-after": "1"}, 100.0, NOW)
+    assert not budget.has_spare(102.0)
+    for _ in range(400):
+        budget.succeeded()
+    assert budget.has_spare(102.0)

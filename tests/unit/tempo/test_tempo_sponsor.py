@@ -11,7 +11,6 @@ import pytest
 import trio
 from tempo_provider.rpc import Endpoint, Paused, Refused, RpcError, Unavailable
 from tempo_provider.sponsor import ANSWER_BYTES_MAX, HOLD_S, Sponsor
-from tempo_provider.witnesses import Witnesses
 from trio.testing import MockClock
 from unit.tempo.test_tempo_sponsored import ACTION, DUE, NOW, by_pytempo
 
@@ -27,6 +26,7 @@ class ScriptedEndpoint:
     """Answers each call with the next word; raises the errors."""
 
     name = "host.example"
+    has_spare = True
 
     def __init__(self, *words: Any) -> None:
         self.words = list(words)
@@ -54,14 +54,15 @@ class Counted:
     def info(self, event: str, **fields: Any) -> None:
         self.refused.append(fields["why"])
 
+    def warning(self, event: str, **fields: Any) -> None:
+        self.refused.append(fields["error"])
+
 
 def sponsor(service: ScriptedEndpoint, *chain: ScriptedEndpoint) -> tuple[Sponsor, Counted]:
     kept = Counted()
     context = SimpleNamespace(clock=SimpleNamespace(now=lambda: NOW), log=kept, metrics=kept)
-    witnesses = SimpleNamespace(endpoints=chain or (ScriptedEndpoint("0x1"),))
-    made = Sponsor(
-        cast(Endpoint, service), cast(Witnesses, witnesses), cast(ProviderContext, context)
-    )
+    endpoints = cast(Sequence[Endpoint], chain or (ScriptedEndpoint("0x1"),))
+    made = Sponsor(cast(Endpoint, service), endpoints, cast(ProviderContext, context))
     return made, kept
 
 
@@ -101,10 +102,55 @@ async def test_another_endpoint_tries_the_transfer_where_one_is_away() -> None:
     assert "result" in json.loads(await made.answer(request()))
 
     service = ScriptedEndpoint("0x76aa")
-    made, _ = sponsor(service, away)
-    with pytest.raises(NotAttempted, match="one: away"):
-        await made.answer(request())
-    assert service.calls == []
+    made, kept = sponsor(service, away)
+    error = json.loads(await made.answer(request()))["error"]
+    assert error == {"code": -32005, "message": "the chain cannot be asked now: try again later"}
+    assert (service.calls, kept.refused) == ([], ["one: away"])
+
+
+async def test_what_the_watch_needs_of_an_endpoints_limit_tries_no_transfer() -> None:
+    service, needed = ScriptedEndpoint("0x76aa"), ScriptedEndpoint("0x1")
+    needed.has_spare = False
+    made, _ = sponsor(service, needed)
+    error = json.loads(await made.answer(request()))["error"]
+    assert error["code"] == -32005
+    assert (needed.calls, service.calls) == ([], [])
+
+
+class Limited:
+    """A node that allows 20 requests a minute, and says so."""
+
+    def __init__(self) -> None:
+        self.remaining = 20
+
+    def __call__(self, asked: httpx.Request) -> httpx.Response:
+        if self.remaining == 0:
+            return httpx.Response(429, stream=httpx.ByteStream(b""))
+        self.remaining -= 1
+        said = {"ratelimit-limit": "20", "ratelimit-reset": "60"}
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "result": "0x1"}).encode()
+        return httpx.Response(
+            200,
+            headers=said | {"ratelimit-remaining": str(self.remaining)},
+            stream=httpx.ByteStream(body),
+        )
+
+
+async def test_wallets_requests_neither_slow_the_watch_nor_use_up_its_limit(
+    autojump_clock: MockClock,
+) -> None:
+    node = Limited()
+    async with httpx.AsyncClient(transport=httpx.MockTransport(node)) as http:
+        watched = Endpoint("https://host.example/", http, SystemClock(), 4.0)
+        made, _ = sponsor(ScriptedEndpoint("0x76aa"), cast(ScriptedEndpoint, watched.beside()))
+        await watched.call("eth_blockNumber")
+        alone_s = watched.pause_s()
+        answers = [json.loads(await made.answer(request())) for _ in range(15)]
+        assert "result" in answers[0]
+        assert answers[-1]["error"]["code"] == -32005
+        assert node.remaining == 10
+        await watched.call("eth_blockNumber")
+        assert watched.pause_s() <= 3 * alone_s
 
 
 @pytest.mark.parametrize(
