@@ -102,7 +102,8 @@ CREATE UNIQUE INDEX one_payment_per_provider_object
     ON payments (provider, provider_reference)
     WHERE provider_reference IS NOT NULL;
 
-CREATE INDEX payments_by_alias ON payments USING gin (aliases) WHERE aliases <> '{}';
+CREATE INDEX payments_by_alias ON payments USING gin (aliases) WITH (fastupdate = off)
+    WHERE aliases <> '{}';
 
 CREATE INDEX payments_due_for_a_look ON payments (next_look_time) WHERE next_look_time IS NOT NULL;
 

@@ -253,6 +253,24 @@ def test_watched_payments_are_looked_up_by_their_ids(migrated_database: Database
     assert _rows_read(plan) <= len(ids), plan
 
 
+def test_a_payment_is_looked_up_by_an_alias_in_few_blocks(
+    migrated_database: DatabaseSettings,
+) -> None:
+    """Also of many that are new: the index keeps no list of them to be read as a whole."""
+    values = {
+        "providers": ["stripe"],
+        "references": ["pi_101"],
+        "ids": [UUID(int=7)],
+        "receipt_ids": ["[]"],
+        "late_window_s": 0,
+    }
+
+    [(_, plan)] = asyncio.run(_plans(migrated_database, [(STATEMENTS["select_payments"], values)]))
+
+    [blocks] = re.findall(r"payments_by_alias (?:.*\n){1,4}? +Buffers: shared hit=(\d+)", plan)
+    assert int(blocks) <= 5, plan
+
+
 def _rows_read(plan: str) -> float:
     """Rows of the step of the plan that has read most, with those that it dropped."""
     read = [float(rows) * int(loops) for rows, loops in re.findall(r"rows=(\S+) loops=(\d+)", plan)]
@@ -294,7 +312,7 @@ async def _plan(
 ) -> tuple[str, str]:
     arguments = ", ".join(map(_literal, statement.arguments(values)))
     execute = f"EXECUTE asked_{statement.name} ({arguments})"
-    rows = await session.fetch(f"EXPLAIN (ANALYZE, TIMING OFF) {execute}")
+    rows = await session.fetch(f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF) {execute}")
     asked = {name: value for name, value in values.items() if value not in (None, [], ())}
     return f"{statement.name} {asked}", "\n".join(row[0] for row in rows)
 
