@@ -54,7 +54,7 @@ from tempo_provider.receivers import why_not_a_receiver
 from tempo_provider.refund_memo import refund_memo_of
 from tempo_provider.rpc import Endpoint, RpcError, Unreadable
 from tempo_provider.slices import read_point
-from tempo_provider.sponsor import ANSWER_BYTES_MAX, Sponsor
+from tempo_provider.sponsor import ANSWER_BYTES_MAX, Sponsor, SponsorEndpoint
 from tempo_provider.tokens import Tokens, read_balances, read_master
 from tempo_provider.transfers import UnreadableLog, amount_of, memo_in
 from tempo_provider.virtual import is_virtual, master_id_of, virtual_address
@@ -86,7 +86,7 @@ async def open_provider(context: ProviderContext, config: TempoConfig) -> AsyncI
         await _check_at_start(tokens, witnesses, context.log)
         sponsor = None
         if config.fee_sponsor_url is not None:
-            service = Endpoint(
+            service = SponsorEndpoint(
                 config.fee_sponsor_url, http, context.clock, timeout_s, ANSWER_BYTES_MAX
             )
             sponsor = Sponsor(service, [one.beside() for one in endpoints], context)

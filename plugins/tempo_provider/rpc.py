@@ -1,9 +1,10 @@
 """JSON-RPC over httpx on trio: one endpoint, and an error for each failure."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import trio
@@ -22,6 +23,8 @@ BATCH_RETRY_S = 600.0
 _RATE_LIMITED = (-32005, 429)
 #: "Invalid request" and "parse error" (JSON-RPC 2.0).
 _INVALID_REQUEST = (-32600, -32700)
+#: Shorter parts of a URL's path are names, such as of a version.
+_KEY_LENGTH_MIN = 6
 
 Call = tuple[str, Sequence[Any]]
 
@@ -84,6 +87,8 @@ class Endpoint:
         parts = urlsplit(url)
         #: Host and port: the rest of a URL may contain a key.
         self.name = parts.netloc.rpartition("@")[2]
+        #: Longest first: one may contain another.
+        self._secrets = sorted(_secrets_in(url), key=len, reverse=True)
 
     @property
     def is_resting(self) -> bool:
@@ -173,7 +178,7 @@ class Endpoint:
         refused: dict[Any, Refused] = {}
         for one in answers:
             if one.get("error") is not None:
-                refusal, number = self._refusal(one["error"]), one.get("id")
+                refusal, number = self.refusal(one["error"]), one.get("id")
                 # An error without the id of a request concerns them all.
                 if not isinstance(refusal, Refused) or not isinstance(number, int):
                     raise refusal
@@ -187,17 +192,30 @@ class Endpoint:
             for number in range(1, wanted + 1)
         ]
 
-    def _refusal(self, error: Any) -> RpcError:
-        code, message = (
-            (error.get("code"), error.get("message")) if isinstance(error, dict) else (0, error)
-        )
-        text = f"{self.name}: {message!s:.300}"
-        if is_too_large(str(message)):
-            return RangeTooLarge(text, suggested_length(str(message)))
-        if code in _RATE_LIMITED or is_too_often(str(message)):
+    def refusal(self, error: Any) -> RpcError:
+        """The exception for the error of a JSON-RPC response."""
+        text = self.text_of(error)
+        code, message = _code_and_message(error)
+        if is_too_large(message):
+            return RangeTooLarge(text, suggested_length(message))
+        if code in _RATE_LIMITED or is_too_often(message):
             self.budget.refused({}, trio.current_time(), self._clock.now())
             return Paused(text)
         return Refused(text)
+
+    def text_of(self, error: Any) -> str:
+        """What a JSON-RPC error says, without a key that a server repeats from its URL."""
+        _, message = _code_and_message(error)
+        for secret in self._secrets:
+            message = message.replace(secret, "…")
+        return f"{self.name}: {message:.300}"
+
+    def without_name(self, error: RpcError) -> str:
+        """What the endpoint said, without its name, which is not for customers."""
+        text = str(error).removeprefix(f"{self.name}: ")
+        for name in (self.name, self.name.partition(":")[0]):
+            text = text.replace(name, "…")
+        return text
 
     async def _post(self, document: object) -> tuple[int, bytes]:
         """Send a document; return the HTTP status and the body. Raises RpcError."""
@@ -239,12 +257,23 @@ class Endpoint:
         return bytes(body)
 
 
+def _secrets_in(url: str) -> set[str]:
+    """Parts of a URL that may be keys: the user, and what is long in the path and the query."""
+    parts = urlsplit(url)
+    user = parts.netloc.rpartition("@")[0].split(":")
+    words = re.split("[/&=]", f"{parts.path}&{parts.query}")
+    found = {*user, *(word for word in words if len(word) >= _KEY_LENGTH_MIN)}
+    return (found | {unquote(one) for one in found}) - {""}
+
+
+def _code_and_message(error: Any) -> tuple[Any, str]:
+    is_whole = isinstance(error, dict)
+    return (error.get("code"), str(error.get("message"))) if is_whole else (0, str(error))
+
+
 def _refuses_lists(status: int, answer: Mapping[str, Any]) -> bool:
     """Whether one answer to a list of requests refuses it because it is a list."""
-    error = answer.get("error")
-    code, text = (
-        (error.get("code"), str(error.get("message"))) if isinstance(error, dict) else (0, "")
-    )
+    code, text = _code_and_message(answer.get("error"))
     if code in _RATE_LIMITED or is_too_often(text):
         return False
     return status >= 400 or code in _INVALID_REQUEST or "batch" in text.lower()

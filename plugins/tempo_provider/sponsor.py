@@ -8,13 +8,13 @@ fill a transaction themselves where the sponsor does not (`eth_fillTransaction`)
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
-from uuid import UUID
 
 import trio
 from eth_utils.hexadecimal import decode_hex, is_0x_prefixed
 
-from payd.plugins import NotAttempted, OutcomeUnknown, ProviderContext, SponsorRequest
+from payd.plugins import OutcomeUnknown, ProviderContext, SponsorRequest
 from tempo_provider.envelope import Envelope, NotSponsored, read_envelope
+from tempo_provider.holds import Hold, Holds
 from tempo_provider.rpc import Endpoint, Paused, Refused, RpcError
 from tempo_provider.sponsored_transfer import check_transfer
 
@@ -22,10 +22,8 @@ _SIGN: Final = "eth_signRawTransaction"
 _METHODS: Final = frozenset({_SIGN, "eth_sendRawTransaction", "eth_sendRawTransactionSync"})
 #: Most bytes of a sponsor's answer: a signed transaction, or a receipt.
 ANSWER_BYTES_MAX: Final = 64 * 1024
-#: Seconds for which a payment's transaction keeps others out: it is in a block by then.
-HOLD_S: Final = 60.0
-#: Most payments to remember; the one that was asked for least recently is forgotten first.
-_HELD_MAX: Final = 1024
+#: Most transactions that are taken apart at the same time.
+_READING_MAX: Final = 2
 #: Errors of JSON-RPC 2.0.
 _NO_REQUEST, _NO_METHOD, _REFUSED = -32600, -32601, -32602
 #: EIP-1474's "limit exceeded".
@@ -48,8 +46,9 @@ class Sponsor:
         self._endpoint = endpoint
         self._chain = chain
         self._context = context
-        #: Payments that have a transaction with the sponsor: which, and until when.
-        self._held: dict[UUID, tuple[str, float]] = {}
+        self._holds = Holds()
+        #: Threads for recovering keys, which takes some milliseconds each.
+        self._reading = trio.CapacityLimiter(_READING_MAX)
 
     async def answer(self, request: SponsorRequest) -> bytes:
         """Return the JSON-RPC response for the wallet. Raises ProviderError."""
@@ -60,32 +59,24 @@ class Sponsor:
         if method not in _METHODS:
             return _error(number, _NO_METHOD, f"the method {method!r:.60} is not available")
         try:
-            raw = _raw(asked.get("params"))
-            envelope = read_envelope(decode_hex(raw))
-            check_transfer(envelope, request.action, request.left, self._context.clock.now())
-            await self._try(envelope)
-            self._hold(request.payment_id, raw)
+            hold = await self._accept(request, _raw(asked.get("params")))
         except _Later as error:
             return _error(number, _LATER, f"{error}: try again later")
         except NotSponsored as error:
             self._context.metrics.count("sponsor_refusals_total")
             self._context.log.info("transfer_not_sponsored", why=str(error))
             return _error(number, _REFUSED, f"payd asks no sponsor for this transaction: {error}")
-        return await self._forward(request.payment_id, str(method), raw, number)
+        return await self._forward(hold, str(method), number)
 
-    def _hold(self, payment_id: UUID, raw: str) -> None:
-        """Let a payment have one transaction at a time; a wallet may repeat the same. Raises.
-
-        All of them could pass the call above, and all but one would fail on the chain.
-        """
-        now = trio.current_time()
-        held, until = self._held.get(payment_id, (raw, now))
-        if held != raw and now < until:
-            raise NotSponsored(f"the payment has another one: try again in {until - now:.0f} s")
-        self._held.pop(payment_id, None)
-        if len(self._held) >= _HELD_MAX:
-            del self._held[next(iter(self._held))]
-        self._held[payment_id] = raw, now + HOLD_S
+    async def _accept(self, request: SponsorRequest, raw: bytes) -> Hold:
+        """Check the transaction, and hold what it is for. Raises NotSponsored and _Later."""
+        if request.left <= 0:
+            raise NotSponsored("the payment waits for no transfer")
+        envelope = await trio.to_thread.run_sync(read_envelope, raw, limiter=self._reading)
+        now = self._context.clock.now()
+        valid_s = check_transfer(envelope, request.action, request.left, now)
+        await self._try(envelope)
+        return self._holds.take(request.payment_id, envelope.sender, raw, valid_s)
 
     async def _try(self, envelope: Envelope) -> None:
         """Call the transfer without sending it: a sponsor pays for one that fails, too."""
@@ -98,26 +89,40 @@ class Sponsor:
                 await endpoint.call("eth_call", attempt, "latest")
                 return
             except Refused as error:
-                raise NotSponsored(f"the transfer would fail ({_text(endpoint, error)})") from None
+                raise NotSponsored(
+                    f"the transfer would fail ({endpoint.without_name(error)})"
+                ) from None
             except RpcError as error:
                 self._context.log.warning("transfer_not_tried", error=str(error))
         raise _Later("the chain cannot be asked now")
 
-    async def _forward(self, payment_id: UUID, method: str, raw: str, number: Any) -> bytes:
+    async def _forward(self, hold: Hold, method: str, number: Any) -> bytes:
+        may_be_signed = True
         try:
-            result = await self._endpoint.call(method, raw)
+            result = await self._endpoint.call(method, f"0x{hold.raw.hex()}")
         except Refused as error:
-            self._held.pop(payment_id, None)
+            may_be_signed = False
             self._context.metrics.count("sponsor_refusals_total")
-            text = _text(self._endpoint, error)
+            self._context.log.info("transfer_not_sponsored", why=str(error))
+            text = self._endpoint.without_name(error)
             return _error(number, _REFUSED, f"the sponsor refuses: {text}")
-        except Paused as error:
-            self._held.pop(payment_id, None)
-            raise NotAttempted(str(error)) from None
+        except Paused:
+            may_be_signed = False
+            return _error(number, _LATER, "the sponsor limits requests: try again later")
         except RpcError as error:
             raise OutcomeUnknown(f"the sponsor: {error}") from None
+        finally:
+            self._holds.give_back(hold, may_be_signed=may_be_signed)
         self._context.metrics.count("sponsored_total")
         return _written({"jsonrpc": "2.0", "id": number, "result": result})
+
+
+class SponsorEndpoint(Endpoint):
+    """The sponsor's server. Only its HTTP status pauses it: wallets lead to the text of errors."""
+
+    def refusal(self, error: Any) -> RpcError:
+        """Every JSON-RPC error refuses the transaction, and nothing more."""
+        return Refused(self.text_of(error))
 
 
 def _asked(body: bytes) -> Mapping[str, Any] | None:
@@ -131,20 +136,14 @@ def _asked(body: bytes) -> Mapping[str, Any] | None:
     return asked if has_id else None
 
 
-def _raw(params: object) -> str:
+def _raw(params: object) -> bytes:
     match params:
         case [str() as raw] if is_0x_prefixed(raw):
             try:
-                decode_hex(raw)
+                return decode_hex(raw)
             except ValueError:
                 raise NotSponsored("it is not hexadecimal") from None
-            return raw
     raise NotSponsored("the parameters are not one transaction as 0x-hex")
-
-
-def _text(endpoint: Endpoint, error: Refused) -> str:
-    """What an endpoint said, without its name, which is not for customers."""
-    return str(error).removeprefix(f"{endpoint.name}: ")
 
 
 def _error(number: Any, code: int, message: str) -> bytes:

@@ -10,10 +10,14 @@ from tempo_provider.envelope import Call, Envelope, NotSponsored
 from tempo_provider.memo import reference_of
 from tempo_provider.virtual import is_virtual
 
-#: Most that a sponsor pays, in 10⁻¹⁸ USD: 5 cents. A transfer to a new address costs about one.
-FEE_MAX: Final = 5 * 10**16
+#: Most that a sponsor pays, in 10⁻¹⁸ USD: 3 cents. A transfer to a new address costs about one.
+FEE_MAX: Final = 3 * 10**16
+#: Most for each gas, in 10⁻¹⁸ USD: twice what the chain takes (2 · 10¹⁰).
+GAS_PRICE_MAX: Final = 4 * 10**10
+#: Most for each gas that goes to the block's maker, who may be the sender.
+PRIORITY_FEE_MAX: Final = 5 * 10**9
 #: Longest time for which a sponsor's signature can be used.
-VALIDITY_S: Final = 3600
+VALIDITY_S: Final = 600
 
 _TRANSFER: Final = function_signature_to_4byte_selector("transfer(address,uint256)")
 _WITH_MEMO: Final = function_signature_to_4byte_selector(
@@ -23,11 +27,11 @@ _WORD: Final = 32
 _MEMO_AT: Final = 4 + 2 * _WORD
 
 
-def check_transfer(envelope: Envelope, action: CryptoTransfer, left: int, now: datetime) -> None:
-    """Check that it transfers exactly what is missing, and nothing else. Raises NotSponsored.
+def check_transfer(envelope: Envelope, action: CryptoTransfer, left: int, now: datetime) -> float:
+    """Check that it transfers exactly what is missing, and nothing else; return its seconds left.
 
     A part is refused, too: a customer could send the smallest unit again and again, and the sponsor
-    would pay for each.
+    would pay for each. Raises NotSponsored.
     """
     if left <= 0:
         raise NotSponsored("the payment waits for no transfer")
@@ -36,8 +40,8 @@ def check_transfer(envelope: Envelope, action: CryptoTransfer, left: int, now: d
     if len(envelope.calls) != 1:
         raise NotSponsored(f"it has {len(envelope.calls)} calls: a transfer is one")
     _check_call(envelope.calls[0], action, left)
-    _check_times(envelope, int(now.timestamp()))
     _check_fee(envelope)
+    return _seconds_left(envelope, int(now.timestamp()))
 
 
 def _check_call(call: Call, action: CryptoTransfer, left: int) -> None:
@@ -61,17 +65,23 @@ def _check_call(call: Call, action: CryptoTransfer, left: int) -> None:
         raise NotSponsored("it has no memo, without which it belongs to no payment")
 
 
-def _check_times(envelope: Envelope, now: int) -> None:
+def _seconds_left(envelope: Envelope, now: int) -> float:
     end = envelope.valid_before
     if end is None or not now < end <= now + VALIDITY_S:
         raise NotSponsored(f"its valid_before is not within the next {VALIDITY_S} s")
     if envelope.valid_after is not None and envelope.valid_after > now:
         raise NotSponsored("it is not valid yet")
+    return end - now
 
 
 def _check_fee(envelope: Envelope) -> None:
     if envelope.max_priority_fee > envelope.max_fee:
         raise NotSponsored("its priority fee exceeds its fee")
+    if envelope.max_fee > GAS_PRICE_MAX or envelope.max_priority_fee > PRIORITY_FEE_MAX:
+        raise NotSponsored(
+            f"it offers more for each gas than {GAS_PRICE_MAX:.0e}, or to a block's maker more"
+            f" than {PRIORITY_FEE_MAX:.0e}"
+        )
     if envelope.gas * envelope.max_fee > FEE_MAX:
         raise NotSponsored(
             f"gas and fee allow more than {FEE_MAX / 10**18:g} USD: lower one of them"

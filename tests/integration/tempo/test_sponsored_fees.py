@@ -30,8 +30,10 @@ from support.waiting import succeeds, wait_until
 from payd.dev.ports import HOST, any_free
 
 PUBLIC_URL = "https://pay.example.com"
-#: Accounts 0 and 1 of the chain: the customer and the sponsor.
-CUSTOMER, SPONSOR = 0, 1
+#: Account 1 of the chain.
+SPONSOR = 1
+#: What a customer has, in base units: enough for one payment.
+WEALTH = 10**9
 SERVICE = """
 import { createServer } from 'node:http'
 import { createClient, http } from 'viem'
@@ -95,12 +97,21 @@ class Shop:
     folder: Path
     service: subprocess.Popen[bytes]
 
-    def wallet(self, payment: Any, nonce_key: int, **how: Any) -> subprocess.CompletedProcess[str]:
+    def customer(self) -> str:
+        """The key of a new customer: one account has one transaction with the sponsor."""
+        made = Account.create()
+        self.till.chain.transfer(ALPHA, WEALTH, None, to=made.address)
+        self.till.chain.mine()
+        return str(made.key.to_0x_hex())
+
+    def wallet(
+        self, payment: Any, nonce_key: int, key: str, **how: Any
+    ) -> subprocess.CompletedProcess[str]:
         """Let the customer's wallet make the transfer that its payment's request asks for."""
         request = json.loads(due(payment).wallet_request)
         transfer: Mapping[str, Any] = {
             "url": self.till.chain.url,
-            "key": PRIVATE_KEYS[CUSTOMER],
+            "key": key,
             "request": request,
             "feePayer": self.address(payment),
             "nonceKey": nonce_key,
@@ -129,10 +140,11 @@ class Shop:
         request = {"jsonrpc": "2.0", "id": 7, "method": method, "params": ["0x" + raw.hex()]}
         return httpx.post(self.address(payment), json=request, timeout=30).json()
 
-    def balances(self) -> tuple[int, int]:
+    def balances(self, customer: str) -> tuple[int, int]:
         """What the customer has of the payment's token, and the sponsor of its fee's."""
-        accounts, chain = self.till.chain.accounts, self.till.chain
-        return chain.balance(ALPHA, accounts[CUSTOMER]), chain.balance(BETA, accounts[SPONSOR])
+        chain = self.till.chain
+        address = Account.from_key(customer).address
+        return chain.balance(ALPHA, address), chain.balance(BETA, chain.accounts[SPONSOR])
 
 
 @pytest.fixture(scope="module")
@@ -190,9 +202,7 @@ def start_service(folder: Path, chain: Chain, port: int) -> subprocess.Popen[byt
     return process
 
 
-def by_pytempo(
-    payment: Any, *more: Any, nonce_key: int, key: str = PRIVATE_KEYS[CUSTOMER]
-) -> bytes:
+def by_pytempo(payment: Any, *more: Any, nonce_key: int, key: str = PRIVATE_KEYS[0]) -> bytes:
     """A transaction as the service's protocol wants it, which pytempo does not write."""
     asked = due(payment)
     call = TIP20(asked.token_address).transfer_with_memo(
@@ -224,26 +234,26 @@ def is_paid(shop: Shop, payment: Any) -> Any:
 def test_a_customer_pays_the_amount_and_the_sponsor_the_fee(
     shop: Shop, policy: str, nonce_key: int
 ) -> None:
-    payment = shop.till.start()
-    before = shop.balances()
-    done = shop.wallet(payment, nonce_key, policy=policy)
+    payment, customer = shop.till.start(), shop.customer()
+    before = shop.balances(customer)
+    done = shop.wallet(payment, nonce_key, customer, policy=policy)
     assert done.returncode == 0, done.stdout + done.stderr
 
     [receipt] = is_paid(shop, payment).receipts
-    after = shop.balances()
+    after = shop.balances(customer)
     assert receipt.transaction == done.stdout.strip()
-    assert receipt.sender == shop.till.chain.accounts[CUSTOMER].lower()
+    assert receipt.sender == Account.from_key(customer).address.lower()
     assert (before[0] - after[0], before[1] > after[1]) == (units(payment), True)
 
 
 def test_a_wallet_receives_the_reason_why_no_sponsor_is_asked(shop: Shop) -> None:
     """The wallet sends something else than the request said."""
-    payment = shop.till.start()
-    before = shop.balances()
-    done = shop.wallet(payment, 3, more={"to": shop.till.chain.accounts[5]})
+    payment, customer = shop.till.start(), shop.customer()
+    before = shop.balances(customer)
+    done = shop.wallet(payment, 3, customer, more={"to": shop.till.chain.accounts[5]})
     assert done.returncode == 3
     assert "payd asks no sponsor for this transaction: it does not transfer" in done.stdout
-    assert shop.balances() == before
+    assert shop.balances(customer) == before
 
 
 def test_a_call_that_is_appended_reaches_no_sponsor(shop: Shop) -> None:
@@ -269,10 +279,15 @@ def test_a_transfer_that_would_fail_is_not_sponsored(shop: Shop) -> None:
 
 def test_a_payment_has_one_transaction_with_the_sponsor_at_a_time(shop: Shop) -> None:
     payment = shop.till.start()
-    first, second = (by_pytempo(payment, nonce_key=key) for key in (7, 8))
+    key = shop.customer()
+    first = by_pytempo(payment, nonce_key=7, key=key)
+    second = by_pytempo(payment, nonce_key=7, key=shop.customer())
     signed = shop.ask(payment, first)["result"]
     assert "the payment has another one" in shop.ask(payment, second)["error"]["message"]
     assert shop.ask(payment, first)["result"] == signed, "a wallet may try again"
+
+    by_other = by_pytempo(other := shop.till.start(), nonce_key=8, key=key)
+    assert "the account has another one" in shop.ask(other, by_other)["error"]["message"]
 
     shop.till.chain.rpc("eth_sendRawTransaction", signed)
     is_paid(shop, payment)

@@ -4,21 +4,24 @@ import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 import trio
+from tempo_provider.holds import HOLD_S
 from tempo_provider.rpc import Endpoint, Paused, Refused, RpcError, Unavailable
-from tempo_provider.sponsor import ANSWER_BYTES_MAX, HOLD_S, Sponsor
+from tempo_provider.sponsor import ANSWER_BYTES_MAX, Sponsor, SponsorEndpoint
 from trio.testing import MockClock
 from unit.tempo.test_tempo_sponsored import ACTION, DUE, NOW, by_pytempo
 
 from payd.adapters.system import SystemClock
-from payd.plugins import NotAttempted, OutcomeUnknown, ProviderContext, SponsorRequest
+from payd.plugins import OutcomeUnknown, ProviderContext, SponsorRequest
 
 RAW = "0x" + by_pytempo().hex()
 OTHER = "0x" + by_pytempo(nonce=4).hex()
+#: The same transfer from another account.
+OTHERS = "0x" + by_pytempo(key="0x" + "7" * 64).hex()
 SIGN = "eth_signRawTransaction"
 
 
@@ -27,6 +30,9 @@ class ScriptedEndpoint:
 
     name = "host.example"
     has_spare = True
+
+    def without_name(self, error: RpcError) -> str:
+        return str(error).removeprefix(f"{self.name}: ")
 
     def __init__(self, *words: Any) -> None:
         self.words = list(words)
@@ -66,10 +72,10 @@ def sponsor(service: ScriptedEndpoint, *chain: ScriptedEndpoint) -> tuple[Sponso
     return made, kept
 
 
-def request(raw: str = RAW, **asked: Any) -> SponsorRequest:
+def request(raw: str = RAW, payment: UUID | None = None, **asked: Any) -> SponsorRequest:
     document = {"jsonrpc": "2.0", "id": 5, "method": SIGN, "params": [raw], **asked}
     body = json.dumps(document).encode()
-    return SponsorRequest(payment_id=PAYMENT, action=ACTION, left=DUE, body=body)
+    return SponsorRequest(payment_id=payment or PAYMENT, action=ACTION, left=DUE, body=body)
 
 
 PAYMENT = uuid4()
@@ -158,12 +164,11 @@ async def test_wallets_requests_neither_slow_the_watch_nor_use_up_its_limit(
 )
 async def test_a_sponsor_that_took_nothing_keeps_no_other_transaction_out(error: RpcError) -> None:
     made, _ = sponsor(ScriptedEndpoint(error, "0x76aa"))
-    if isinstance(error, Refused):
-        answer = json.loads(await made.answer(request()))
-        assert answer["error"]["message"] == "the sponsor refuses: rejected"
-    else:
-        with pytest.raises(NotAttempted):
-            await made.answer(request())
+    answer = json.loads(await made.answer(request()))
+    refused = "the sponsor refuses: rejected"
+    paused = "the sponsor limits requests: try again later"
+    is_paused = isinstance(error, Paused)
+    assert answer["error"]["message"] == (paused if is_paused else refused)
     assert "result" in json.loads(await made.answer(request(OTHER)))
 
 
@@ -173,11 +178,77 @@ async def test_a_sponsor_that_may_have_signed_keeps_others_out_for_a_minute(
     made, _ = sponsor(ScriptedEndpoint(Unavailable("sponsor: no response in 4 s"), "0x76aa"))
     with pytest.raises(OutcomeUnknown):
         await made.answer(request())
-    refused = json.loads(await made.answer(request(OTHER)))
+    refused = json.loads(await made.answer(request(OTHERS)))
     assert "the payment has another one: try again in 60 s" in refused["error"]["message"]
     assert "result" in json.loads(await made.answer(request())), "the same may be tried again"
     await trio.sleep(HOLD_S)
-    assert "result" in json.loads(await made.answer(request(OTHER)))
+    assert "result" in json.loads(await made.answer(request(OTHERS)))
+
+
+async def test_one_balance_is_sponsored_for_one_payment_until_its_transaction_ends(
+    autojump_clock: MockClock,
+) -> None:
+    made, _ = sponsor(ScriptedEndpoint("0x76aa"))
+    assert "result" in json.loads(await made.answer(request()))
+    second = request(OTHER, payment=uuid4())
+    refused = json.loads(await made.answer(second))
+    assert "the account has another one: try again in 600 s" in refused["error"]["message"]
+    await trio.sleep(600)
+    assert "result" in json.loads(await made.answer(second))
+
+
+async def test_a_refused_repetition_frees_no_transaction_that_was_signed() -> None:
+    made, _ = sponsor(ScriptedEndpoint("0x76aa", Refused("host.example: known already")))
+    assert "result" in json.loads(await made.answer(request()))
+    assert "known already" in json.loads(await made.answer(request()))["error"]["message"]
+    refused = json.loads(await made.answer(request(OTHERS)))
+    assert "the payment has another one" in refused["error"]["message"]
+
+
+async def test_a_refusal_frees_no_transaction_that_is_still_with_the_sponsor() -> None:
+    asked, answered = trio.Event(), trio.Event()
+
+    class Slow(ScriptedEndpoint):
+        async def call(self, method: str, *params: Any) -> Any:
+            self.calls.append((method, params))
+            if len(self.calls) == 1:
+                asked.set()
+                await answered.wait()
+                return "0x76aa"
+            raise Refused("host.example: busy")
+
+    made, _ = sponsor(Slow(None))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(made.answer, request())
+        await asked.wait()
+        assert "busy" in json.loads(await made.answer(request()))["error"]["message"]
+        refused = json.loads(await made.answer(request(OTHERS)))
+        assert "the payment has another one" in refused["error"]["message"]
+        answered.set()
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["rate of https://host.example/v2/tp_secret is too high", "gas too large: host.example"],
+)
+async def test_an_error_of_the_sponsor_refuses_one_transaction_and_tells_no_key(
+    message: str,
+) -> None:
+    """Wallets choose what the error is about: it must not pause the sponsor for all others."""
+
+    def answer(asked: httpx.Request) -> httpx.Response:
+        error = {"jsonrpc": "2.0", "id": 1, "error": {"code": -32005, "message": message}}
+        return httpx.Response(200, stream=httpx.ByteStream(json.dumps(error).encode()))
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
+        service = SponsorEndpoint("https://host.example/v2/tp_secret", http, SystemClock(), 4.0)
+        made, kept = sponsor(cast(ScriptedEndpoint, service))
+        for _ in range(2):
+            error = json.loads(await made.answer(request()))["error"]
+            assert error["message"].startswith("the sponsor refuses: ")
+            assert "host" not in error["message"]
+            assert "tp_secret" not in f"{error} {kept.refused}"
+        assert not service.is_resting
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,13 @@ import rlp
 from pytempo import Call, TempoTransaction
 from tempo_provider.envelope import Envelope, NotSponsored, read_envelope
 from tempo_provider.memo import reference_of
-from tempo_provider.sponsored_transfer import FEE_MAX, VALIDITY_S, check_transfer
+from tempo_provider.sponsored_transfer import (
+    FEE_MAX,
+    GAS_PRICE_MAX,
+    PRIORITY_FEE_MAX,
+    VALIDITY_S,
+    check_transfer,
+)
 
 from payd.plugins import CryptoTransfer
 
@@ -53,7 +59,7 @@ def by_ox(name: str) -> bytes:
     return bytes.fromhex(OX[name]["raw"][2:])
 
 
-def by_pytempo(*calls: Call, mark: bytes = b"\0", **changes: Any) -> bytes:
+def by_pytempo(*calls: Call, mark: bytes = b"\0", key: str = KEY, **changes: Any) -> bytes:
     """pytempo leaves the sponsor's place empty; the mark says that a sponsor is awaited."""
     fields: dict[str, Any] = {
         "chain_id": 42431,
@@ -67,7 +73,7 @@ def by_pytempo(*calls: Call, mark: bytes = b"\0", **changes: Any) -> bytes:
         **(fields | changes),
         calls=calls or (Call.create(to=TOKEN, data=calldata()),),
         awaiting_fee_payer=True,
-    ).sign(KEY)
+    ).sign(key)
     parts = rlp.decode(made.encode()[1:])
     parts[SPONSOR_FIELD] = mark
     return b"\x76" + bytes(rlp.encode(parts))
@@ -184,8 +190,9 @@ def test_a_contract_is_not_created() -> None:
         ({"valid_before": END - 600}, "valid_before"),
         ({"valid_before": END - 600 + VALIDITY_S + 1}, "valid_before"),
         ({"valid_after": END - 599}, "not valid yet"),
-        ({"gas_limit": FEE_MAX // 25_000_000_000 + 1}, "more than 0.05 USD"),
-        ({"max_fee_per_gas": FEE_MAX // 300_000 + 1}, "more than 0.05 USD"),
+        ({"gas_limit": FEE_MAX // 25_000_000_000 + 1}, "more than 0.03 USD"),
+        ({"max_fee_per_gas": GAS_PRICE_MAX + 1}, "more for each gas"),
+        ({"max_priority_fee_per_gas": PRIORITY_FEE_MAX + 1}, "a block's maker"),
         ({"mark": b""}, "does not wait for a sponsor"),
         ({"mark": b"\1"}, "does not wait for a sponsor"),
         ({"mark": []}, "does not wait for a sponsor"),
@@ -200,6 +207,7 @@ def test_the_bounds_themselves_are_sponsored() -> None:
         valid_before=END - 600 + VALIDITY_S,
         valid_after=END - 600,
         gas_limit=FEE_MAX // 25_000_000_000,
+        max_priority_fee_per_gas=PRIORITY_FEE_MAX,
     )
     assert sponsored(raw).sender == SENDER
 
