@@ -1,5 +1,6 @@
 """Interface of a provider that lets a sponsor pay the fees of customers' transfers."""
 
+from datetime import datetime
 from typing import Protocol, runtime_checkable
 from uuid import UUID
 
@@ -16,12 +17,14 @@ class SponsorRequest:
         payment_id: payd's id of the payment to whose page the address belongs.
         action: The transfer that the payment asked for.
         left: Base units that are still missing; 0 when the payment waits for no transfer.
+        expire_time: When the payment ends; nothing may be paid for it later.
         body: The request as the wallet sent it, of anybody who knows the address.
     """
 
     payment_id: UUID
     action: CryptoTransfer
     left: int
+    expire_time: datetime
     body: bytes
 
 

@@ -16,7 +16,7 @@ from payd.plugins import OutcomeUnknown, ProviderContext, SponsorRequest
 from tempo_provider.envelope import Envelope, NotSponsored, read_envelope
 from tempo_provider.holds import Hold, Holds
 from tempo_provider.rpc import Endpoint, Paused, Refused, RpcError
-from tempo_provider.sponsored_transfer import check_transfer
+from tempo_provider.sponsored_transfer import check_end, check_transfer
 
 _SIGN: Final = "eth_signRawTransaction"
 _METHODS: Final = frozenset({_SIGN, "eth_sendRawTransaction", "eth_sendRawTransactionSync"})
@@ -75,6 +75,7 @@ class Sponsor:
         envelope = await trio.to_thread.run_sync(read_envelope, raw, limiter=self._reading)
         now = self._context.clock.now()
         valid_s = check_transfer(envelope, request.action, request.left, now)
+        check_end(envelope, request.expire_time)
         await self._try(envelope)
         return self._holds.take(request.payment_id, envelope.sender, raw, valid_s)
 

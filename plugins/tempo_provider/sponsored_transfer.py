@@ -44,6 +44,14 @@ def check_transfer(envelope: Envelope, action: CryptoTransfer, left: int, now: d
     return _seconds_left(envelope, int(now.timestamp()))
 
 
+def check_end(envelope: Envelope, expire_time: datetime) -> None:
+    """Check that it cannot come after the payment has expired. Raises NotSponsored."""
+    if envelope.valid_before is None or envelope.valid_before > expire_time.timestamp():
+        raise NotSponsored(
+            f"its valid_before is after the payment's end, {expire_time:%H:%M:%S %Z}"
+        )
+
+
 def _check_call(call: Call, action: CryptoTransfer, left: int) -> None:
     if call.to != action.token_address.lower():
         raise NotSponsored(f"it calls {call.to}, not the payment's token {action.token_address}")

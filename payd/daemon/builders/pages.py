@@ -13,9 +13,6 @@ _OPENINGS_BURST = 30
 #: How often the wallet of one payment may ask for a sponsor: each request costs calls elsewhere.
 _SPONSORED_PER_S = 0.1
 _SPONSORED_BURST = 6
-#: The same of all payments together.
-_ALL_SPONSORED_PER_S = 5
-_ALL_SPONSORED_BURST = 50
 
 
 def build_pages(config: Config, use_cases: UseCases) -> Pages:
@@ -25,11 +22,10 @@ def build_pages(config: Config, use_cases: UseCases) -> Pages:
         return await bridge.aio(limiter.admit, payment)
 
     async def sponsor_wait_of(payment: str) -> float:
-        return await bridge.aio(sponsored.admit, payment) or await bridge.aio(together.admit, "")
+        return await bridge.aio(sponsored.admit, payment)
 
     limiter = RateLimiter(rate=_OPENINGS_PER_S, burst=_OPENINGS_BURST, redis=None)
     sponsored = RateLimiter(rate=_SPONSORED_PER_S, burst=_SPONSORED_BURST, redis=None)
-    together = RateLimiter(rate=_ALL_SPONSORED_PER_S, burst=_ALL_SPONSORED_BURST, redis=None)
     return Pages(
         show=bridge.for_trio(use_cases.show),
         links=use_cases.page_links,

@@ -1,10 +1,12 @@
 """Build every use case once, with a shared clock and shared crash points."""
 
 from datetime import timedelta
+from functools import partial
 
 import attrs
 
 from payd.adapters.personal import bare_letter
+from payd.adapters.rate_limit import RateLimiter
 from payd.adapters.system import OrderedIds
 from payd.adapters.traced import traced_publisher, traced_store
 from payd.adapters.turns import AsyncioTurns
@@ -50,6 +52,10 @@ from payd.service.watch import Watch
 from payd.transport.grpc.handlers import Services
 from payd.transport.grpc.operator_handlers import OperatorServices
 from payd.transport.page_links import PageLinks
+
+#: How often the wallets of all payments together may ask for a sponsor.
+_SPONSORED_PER_S = 5
+_SPONSORED_BURST = 50
 
 
 @attrs.frozen(kw_only=True)
@@ -148,8 +154,18 @@ def build_use_cases(
         show=ShowPayment(
             store=store, receipts=adapters.receipts, changes=adapters.changes.uncounted
         ),
-        sponsor=SponsorTransfer(store=store, providers=providers, clock=clock),
+        sponsor=_build_sponsor(adapters, providers, clock),
         page_links=links,
+    )
+
+
+def _build_sponsor(adapters: Adapters, providers: Providers, clock: Clock) -> SponsorTransfer:
+    limiter = RateLimiter(rate=_SPONSORED_PER_S, burst=_SPONSORED_BURST, redis=None)
+    return SponsorTransfer(
+        store=adapters.store,
+        providers=providers,
+        clock=clock,
+        wait_of_all=partial(limiter.admit, ""),
     )
 
 

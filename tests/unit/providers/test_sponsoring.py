@@ -1,6 +1,7 @@
 """Wallets' requests for a sponsor cost no payment its place, whatever the provider does."""
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -27,6 +28,7 @@ REQUEST = SponsorRequest(
         payment_uri="",
     ),
     left=7,
+    expire_time=datetime(2030, 1, 1, tzinfo=UTC),
     body=b"{}",
 )
 

@@ -1,5 +1,6 @@
 """A wallet's transaction goes to a sponsor with what its payment still misses, if it misses any."""
 
+import contextlib
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -10,7 +11,7 @@ from unit.service.situations import in_tokens, on_a_chain, receipt, received
 from unit.service.test_wallet_request import ACTION, offering
 from unit.service.world import USDC, World
 
-from payd.domain.errors import PaymentNotFound, ProviderUnavailable
+from payd.domain.errors import PaymentNotFound, ProviderUnavailable, RateLimited
 from payd.domain.payment import Payment, Status
 from payd.service.sponsor import SponsorTransfer
 
@@ -33,11 +34,25 @@ def chain() -> World:
     return on_a_chain()
 
 
-def sponsoring(chain: World, payment: Payment, token: Any = SPONSORED) -> SponsorTransfer:
+class Permits:
+    """Those of all payments: some, and then a wait."""
+
+    def __init__(self, left: int = 100) -> None:
+        self.left = left
+
+    async def wait_s(self) -> float:
+        self.left -= 1
+        return 0.0 if self.left >= 0 else 3.0
+
+
+def sponsoring(
+    chain: World, payment: Payment, token: Any = SPONSORED, permits: Permits | None = None
+) -> SponsorTransfer:
     return SponsorTransfer(
         store=OnePayment(payment),  # type: ignore[arg-type]  # it only reads
         providers=offering(chain, token),
         clock=chain.clock,
+        wait_of_all=(permits or Permits()).wait_s,
     )
 
 
@@ -51,7 +66,28 @@ async def test_the_provider_gets_the_request_with_all_that_is_due(chain: World) 
     assert await sponsoring(chain, payment).forward(payment.id, BODY) == b"signed"
     [asked] = chain.provider.sponsor_requests
     assert (asked.payment_id, asked.action, asked.body) == (payment.id, ACTION, BODY)
-    assert asked.left == ACTION.amount_base_units
+    assert (asked.left, asked.expire_time) == (ACTION.amount_base_units, payment.expire_time)
+
+
+async def test_all_payments_together_have_a_limit(chain: World) -> None:
+    payment = await waiting(chain)
+    asking = sponsoring(chain, payment, permits=Permits(1))
+    await asking.forward(payment.id, BODY)
+    with pytest.raises(RateLimited) as refused:
+        await asking.forward(payment.id, BODY)
+    assert refused.value.retry_after_s == 3.0
+    assert len(chain.provider.sponsor_requests) == 1
+
+
+async def test_links_of_payments_that_have_no_sponsor_or_end_use_up_no_permits(
+    chain: World,
+) -> None:
+    payment, permits = await waiting(chain), Permits()
+    completed = attrs.evolve(payment, status=Status.COMPLETED)
+    for token, ended in ((USDC, payment), (SPONSORED, completed)):
+        with contextlib.suppress(PaymentNotFound):
+            await sponsoring(chain, ended, token, permits).forward(payment.id, BODY)
+    assert permits.left == 100
 
 
 async def test_of_a_partly_paid_payment_only_the_rest_is_left(chain: World) -> None:

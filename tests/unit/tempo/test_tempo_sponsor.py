@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID, uuid4
 
+import attrs
 import httpx
 import pytest
 import trio
@@ -13,7 +15,7 @@ from tempo_provider.holds import HOLD_S
 from tempo_provider.rpc import Endpoint, Paused, Refused, RpcError, Unavailable
 from tempo_provider.sponsor import ANSWER_BYTES_MAX, Sponsor, SponsorEndpoint
 from trio.testing import MockClock
-from unit.tempo.test_tempo_sponsored import ACTION, DUE, NOW, by_pytempo
+from unit.tempo.test_tempo_sponsored import ACTION, DUE, END, NOW, by_pytempo
 
 from payd.adapters.system import SystemClock
 from payd.plugins import OutcomeUnknown, ProviderContext, SponsorRequest
@@ -75,10 +77,23 @@ def sponsor(service: ScriptedEndpoint, *chain: ScriptedEndpoint) -> tuple[Sponso
 def request(raw: str = RAW, payment: UUID | None = None, **asked: Any) -> SponsorRequest:
     document = {"jsonrpc": "2.0", "id": 5, "method": SIGN, "params": [raw], **asked}
     body = json.dumps(document).encode()
-    return SponsorRequest(payment_id=payment or PAYMENT, action=ACTION, left=DUE, body=body)
+    return SponsorRequest(
+        payment_id=payment or PAYMENT, action=ACTION, left=DUE, expire_time=ENDS, body=body
+    )
 
 
 PAYMENT = uuid4()
+#: The payment ends when the transaction does, which is just early enough.
+ENDS = datetime.fromtimestamp(END, UTC)
+
+
+async def test_a_transfer_that_may_come_after_the_payments_end_reaches_no_sponsor() -> None:
+    service = ScriptedEndpoint("0x76aa")
+    made, _ = sponsor(service)
+    late = attrs.evolve(request(), expire_time=ENDS - timedelta(microseconds=1))
+    error = json.loads(await made.answer(late))["error"]
+    assert "after the payment's end" in error["message"]
+    assert service.calls == []
 
 
 async def test_the_same_bytes_go_to_the_sponsor_and_its_answer_to_the_wallet() -> None:
