@@ -20,10 +20,11 @@ from payd.adapters.audit.keys import PublicKeys
 from payd.adapters.audit.verify import ExportBroken, Verified, verify
 from payd.adapters.columns import changes, dumps, item_rows, payment_row
 from payd.adapters.events import AuditRow
+from payd.adapters.postgres import chain_rows as chaining
 from payd.adapters.postgres.audit_chain import NotChained, PostgresAuditChain
 from payd.adapters.postgres.chain_rows import chain_rows
 from payd.adapters.postgres.checkpoints import Checkpoints
-from payd.adapters.postgres.database import Database, DatabaseSettings
+from payd.adapters.postgres.database import Database, DatabaseSettings, run_on
 from payd.adapters.postgres.leases import PostgresLeases
 from payd.adapters.postgres.migrate import unchained
 from payd.adapters.postgres.part_rows import part_payments
@@ -289,12 +290,35 @@ def test_rows_are_chained_beside_changes_and_erasures(in_place: Any) -> None:
                     "DELETE FROM payment_personal_values WHERE payment_id = $1", payment_id
                 )
 
-        await asyncio.gather(place.chain_all(limit=3), change(), erase())
+        try:
+            await asyncio.gather(place.chain_all(limit=3), change(), erase())
+        finally:
+            await other.close()
         await place.chain_all()
         assert verified(await place.export()).rows == 45
         kept = "SELECT count(*) FROM payment_personal_values WHERE version = 1"
         assert await place.session.fetchval(kept) == 20
-        await other.close()
+
+    in_place(act)
+
+
+def test_personal_values_that_another_writer_puts_apart_meanwhile_are_no_error(
+    in_place: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the read and the write of a batch, as when a customer is forgotten."""
+
+    async def act(place: Place) -> None:
+        payment = await place.insert_as_the_previous_version()
+
+        async def read_then_part(connection: Any, statement: str, **values: object) -> Any:
+            found = await run_on(connection, statement, **values)
+            monkeypatch.undo()
+            await part_payments(place.database.fetch, [payment.id])
+            return found
+
+        monkeypatch.setattr(chaining, "run_on", read_then_part)
+        assert await place.chain_all() == 1
+        assert verified(await place.export()).rows == 1
 
     in_place(act)
 

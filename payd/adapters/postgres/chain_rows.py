@@ -28,6 +28,12 @@ _ROWS = 1000
 #: Batches after which the progress is reported.
 _REPORT = 100
 _FIRST = UUID(int=0)
+#: One of the payments has changed meanwhile: its rows, or its personal values were put apart.
+_CHANGED = (
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.UniqueViolationError,
+)
 
 
 async def chain_rows(
@@ -42,8 +48,7 @@ async def chain_rows(
     while True:
         try:
             rows = await _chain_batch(connection, start, limit)
-        except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
-            # One of the payments has changed meanwhile.
+        except _CHANGED:
             continue
         if not rows:
             return done
