@@ -3,6 +3,7 @@
 import pytest
 from payd_client.proto import payment_pb2 as pb
 from support.console import RunningConsole
+from support.daemon import wait_until_published
 
 PAGES = (
     *("/", "/?days=30", "/attention", "/payments", "/refunds", "/receipts", "/receipts?all=1"),
@@ -86,6 +87,8 @@ def test_a_payment_whose_customer_was_forgotten_opens_without_the_personal_data(
     with console.operator() as alice, console.daemon.client("operator") as operator:
         paths = (f"/payments/{payment.id}", f"/payments/{payment.id}/raw")
         assert all("birthday" in alice.read(path) for path in paths)
+        # Else the customer cannot be forgotten yet.
+        wait_until_published(console.daemon.place)
         operator.call("ForgetCustomer", pb.ForgetCustomerRequest(customer_id="forgotten-1"))
         page, rows = map(alice.read, paths)
     assert "birthday" not in page + rows
