@@ -6,7 +6,6 @@ sends the plain transfer of any ERC-20 token, as exchanges do.
 
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,15 +14,12 @@ from typing import Any
 import attrs
 import pytest
 from integration.tempo.till import Till, standing
+from integration.tempo.viem import PATIENCE_S, install_viem
 from pytempo import TempoTransaction, as_address
 from pytempo.contracts import TIP20
-from support.absent import NO_NPM, do_without
 from support.tempo import ALPHA, CHAIN_ID, PRIVATE_KEYS, due, units
 from web3 import HTTPProvider, Web3
 
-VIEM = "viem@2.57.20"
-QUIET = ("--no-audit", "--no-fund", "--loglevel=error")
-PATIENCE_S = 120
 #: The part of the ERC-20 standard that every wallet knows.
 ERC20 = [
     {
@@ -153,23 +149,7 @@ def test_a_plain_transfer_of_web3_is_found_and_placed_by_a_person(till: Till) ->
 @pytest.fixture(scope="module")
 def viem(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with viem and a program that transfers."""
-    folder = tmp_path_factory.mktemp("viem")
-    (folder / "package.json").write_text('{"type": "module"}')
-    (folder / "transfer.js").write_text(TRANSFER)
-    npm = shutil.which("npm")
-    if npm is None:
-        do_without(NO_NPM)
-    try:
-        subprocess.run(
-            [npm, "install", *QUIET, VIEM],
-            cwd=folder,
-            capture_output=True,
-            timeout=PATIENCE_S,
-            check=True,
-        )
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        do_without(f"{NO_NPM}: {error}")
-    return folder
+    return install_viem(tmp_path_factory.mktemp("viem"), {"transfer.js": TRANSFER})
 
 
 def run_viem(folder: Path, transfer: Mapping[str, Any]) -> str:

@@ -6,7 +6,6 @@ The local chain knows Tempo's transactions, but not the newest nonces: the walle
 
 import json
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -18,11 +17,10 @@ import httpx
 import pytest
 import rlp
 from eth_account import Account
-from integration.tempo.test_foreign_senders import PATIENCE_S, QUIET, VIEM
 from integration.tempo.till import Till, open_till, standing
+from integration.tempo.viem import PATIENCE_S, install_viem
 from pytempo import TempoTransaction
 from pytempo.contracts import TIP20
-from support.absent import NO_NPM, do_without
 from support.daemon import Place
 from support.tempo import ALPHA, BETA, CHAIN_ID, PRIVATE_KEYS, Chain, due, running_chain, units
 from support.waiting import succeeds, wait_until
@@ -151,23 +149,7 @@ class Shop:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With viem, a wallet and a sponsor."""
     made = tmp_path_factory.mktemp("sponsored")
-    (made / "package.json").write_text('{"type": "module"}')
-    (made / "service.js").write_text(SERVICE)
-    (made / "wallet.js").write_text(WALLET)
-    npm = shutil.which("npm")
-    if npm is None:
-        do_without(NO_NPM)
-    try:
-        subprocess.run(
-            [npm, "install", *QUIET, VIEM],
-            cwd=made,
-            capture_output=True,
-            timeout=PATIENCE_S,
-            check=True,
-        )
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        do_without(f"{NO_NPM}: {error}")
-    return made
+    return install_viem(made, {"service.js": SERVICE, "wallet.js": WALLET})
 
 
 @pytest.fixture(scope="module")
