@@ -215,7 +215,4 @@ def _problem_response(status: int, document: Mapping[str, Any]) -> Response:
     response = jsonify(document)
     response.status_code = status
     response.content_type = "application/problem+json"
-    if status in (408, 413):
-        # The rest of the body would be read as the next request.
-        response.headers["Connection"] = "close"
     return response

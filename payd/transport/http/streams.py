@@ -262,6 +262,9 @@ class _Http11(H11Protocol):
         if not isinstance(event, h11.Response):
             await super()._send_h11_event(event)  # type: ignore[arg-type]
             return
+        if self._ends_after_answer() and (b"connection", b"close") not in event.headers:
+            headers = [*event.headers, (b"connection", b"close")]
+            event = h11.Response(headers=headers, status_code=event.status_code)
         try:
             self._head = self.connection.send(event) or b""
             self.is_stream = (b"content-type", _EVENTS) in event.headers
@@ -269,6 +272,14 @@ class _Http11(H11Protocol):
             # As Hypercorn does: the client has broken the protocol, and gets no more answers.
             if self.connection.their_state is not h11.ERROR:
                 raise
+
+    def _ends_after_answer(self) -> bool:
+        """Whether the answer must say that its connection ends.
+
+        It does when we stop, and when it comes before the end of its request, whose rest
+        would be read as the next request (RFC 9112, 9.6).
+        """
+        return self.context.terminated.is_set() or self.connection.their_state is h11.SEND_BODY
 
     async def _create_stream(self, request: h11.Request) -> None:
         if not request.target.startswith((b"/", b"*")):

@@ -264,6 +264,24 @@ async def test_a_body_that_nobody_reads_does_not_become_the_next_request(
     assert b"checks" not in answer
 
 
+async def test_an_answer_before_the_end_of_a_body_says_that_its_connection_ends(
+    running: RunningServer,
+) -> None:
+    """RFC 9112, 9.6: without it, a client sends its next request here."""
+    head = b"POST /nothing/here HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nfirst"
+
+    answer = await exchange(running, head)
+
+    assert answer.startswith(b"HTTP/1.1 404")
+    assert b"\r\nconnection: close\r\n" in answer.lower()
+
+
+async def test_an_answer_to_a_whole_request_keeps_its_connection(running: RunningServer) -> None:
+    answer = await running.client.post("/echo", content=b"all of it")
+
+    assert "connection" not in answer.headers
+
+
 @pytest.mark.parametrize(
     "nonsense",
     [
@@ -314,7 +332,7 @@ async def test_a_stopped_server_accepts_no_connection(running: RunningServer) ->
 async def test_a_request_under_way_is_answered_while_the_server_stops(
     running: RunningServer,
 ) -> None:
-    asked, answered = trio.Event(), []
+    asked, answered = trio.Event(), list[httpx.Response]()
 
     @running.app.get("/slow")
     async def slow() -> bytes:
@@ -323,12 +341,13 @@ async def test_a_request_under_way_is_answered_while_the_server_stops(
         return b"done"
 
     async def ask() -> None:
-        answered.append((await running.client.get("/slow")).content)
+        answered.append(await running.client.get("/slow"))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ask)
         await asked.wait()
         running.stop.set()
-    assert answered == [b"done"]
+    [answer] = answered
+    assert (answer.content, answer.headers["connection"]) == (b"done", "close")
     with pytest.raises(httpx.TransportError):
         await running.client.get("/healthz")
