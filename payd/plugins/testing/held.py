@@ -4,6 +4,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from types import FrameType
 
 import trio
@@ -16,7 +17,7 @@ __all__ = ["HeldTheLoop", "interrupted_when_held", "owned"]
 #: Seconds of one step after which it is interrupted: it waits for something without `await`, or it
 #: has computed for so long.
 HELD_MAX_S = 10.0
-#: A step that computes less than this part of its time waits; a busy machine gives it more.
+#: A step that computes less than this part of its time waits, unless it queues for a processor.
 _WAITS = 0.02
 #: However busy the machine is, a step does not take so many times HELD_MAX_S.
 _PATIENCE = 6
@@ -45,16 +46,16 @@ async def interrupted_when_held() -> AsyncIterator[None]:
     uses that signal.
     """
     steps = Steps()
-    #: Time of the last look into the step, and the thread's computing time at its first look.
-    seen_s = began_s = 0.0
+    #: Time of the last look into the step, and the thread's own times at its first look.
+    seen_s = computed_s = queued_s = 0.0
 
     def look(_number: int, _frame: FrameType | None) -> None:
-        nonlocal seen_s, began_s
-        held_s, computed_s = steps.running_s(), time.thread_time()
+        nonlocal seen_s, computed_s, queued_s
+        held_s = steps.running_s()
         if held_s <= seen_s or not seen_s:
-            began_s = computed_s
+            computed_s, queued_s = time.thread_time(), time_in_queue_s()
         seen_s = held_s
-        if is_stuck(held_s, computed_s - began_s):
+        if is_stuck(held_s, time.thread_time() - computed_s, time_in_queue_s() - queued_s):
             raise HeldTheLoop(
                 f"it blocked the event loop for {held_s:.0f} s and did not end: run blocking code"
                 " with trio.to_thread.run_sync"
@@ -70,10 +71,20 @@ async def interrupted_when_held() -> AsyncIterator[None]:
         trio.lowlevel.remove_instrument(steps)
 
 
-def is_stuck(held_s: float, computed_s: float) -> bool:
+def is_stuck(held_s: float, computed_s: float, queued_s: float) -> bool:
     """Whether a step has waited or computed for too long; one that gets no processor has not."""
-    waits = held_s >= HELD_MAX_S and computed_s < held_s * _WAITS
+    waits = held_s - queued_s >= HELD_MAX_S and computed_s < held_s * _WAITS
     return waits or computed_s >= HELD_MAX_S or held_s >= _PATIENCE * HELD_MAX_S
+
+
+def time_in_queue_s() -> float:
+    """Seconds in which this thread was ready and got no processor; 0 where no kernel says it."""
+    try:
+        # Documentation/scheduler/sched-stats.rst of Linux: computed, queued, time slices.
+        _, queued_ns, _ = Path("/proc/thread-self/schedstat").read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return 0.0
+    return int(queued_ns) / 1e9
 
 
 @contextmanager
