@@ -1,18 +1,16 @@
 """The export of a month reads what the month has, however many payments there are."""
 
-import asyncio
-import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from contract.filled import Filled, filled, rows_read
 
 from payd.adapters.postgres.accounts import asked_for
-from payd.adapters.postgres.database import Database, DatabaseSettings
+from payd.adapters.postgres.database import DatabaseSettings
 from payd.adapters.postgres.statements import STATEMENTS
 from payd.ports import Position
-
-pytestmark = pytest.mark.usefixtures("open_postgres")
 
 #: One payment every five minutes, and of every third a refund and a dispute.
 STORED = 30_000
@@ -67,56 +65,28 @@ _STORED = (
     "ANALYZE customers, payments, refunds, disputes",
 )
 FIRST_ID = UUID(int=0)
-#: After a position, and before a time: a whole month, the rest of one, and a day without movements.
+#: After a position, before a time, and whether there was nothing.
 ASKED = (
-    (Position(NOW - 60 * DAY, FIRST_ID), NOW - 30 * DAY),
-    (Position(NOW - 40 * DAY, UUID(int=7)), NOW - 30 * DAY),
-    (Position(NOW - 600 * DAY, FIRST_ID), NOW - 599 * DAY),
+    pytest.param(Position(NOW - 60 * DAY, FIRST_ID), NOW - 30 * DAY, False, id="a month"),
+    pytest.param(Position(NOW - 40 * DAY, UUID(int=7)), NOW - 30 * DAY, False, id="its rest"),
+    pytest.param(Position(NOW - 600 * DAY, FIRST_ID), NOW - 599 * DAY, True, id="a quiet day"),
 )
 
 
+@pytest.fixture(scope="module")
+def stored(migrated_database: DatabaseSettings) -> Iterator[Filled]:
+    with filled(migrated_database, *_STORED) as database:
+        yield database
+
+
 @pytest.mark.parametrize("name", ["list_movements", "sum_movements"])
+@pytest.mark.parametrize(("after", "before", "is_empty"), ASKED)
 def test_a_statement_reads_no_more_than_it_is_asked_for(
-    migrated_database: DatabaseSettings, name: str
+    stored: Filled, name: str, after: Position, before: datetime, *, is_empty: bool
 ) -> None:
-    plans = asyncio.run(_plans(migrated_database, name))
+    plan = stored.plan(STATEMENTS[name], asked_for(after, before, LIMIT))
 
-    for plan, is_empty in zip(plans, (False, False, True), strict=True):
-        assert "Seq Scan" not in plan, plan
-        read = _rows_read(plan)
-        # Each kind of movement is read up to the limit, and one page of them is looked up.
-        assert read <= (1 if is_empty else 4 * LIMIT), plan
-        assert is_empty or read >= LIMIT, plan
-
-
-def _rows_read(plan: str) -> float:
-    """Rows of the step of the plan that has read most, with those that it dropped."""
-    read = [float(rows) * int(loops) for rows, loops in re.findall(r"rows=(\S+) loops=(\d+)", plan)]
-    dropped = [float(rows) for rows in re.findall(r"Rows Removed by [\w ]+: (\d+)", plan)]
-    return max(read + dropped)
-
-
-async def _plans(settings: DatabaseSettings, name: str) -> list[str]:
-    """The generic plan and what it did, for each of ASKED; nothing stays stored."""
-    statement = STATEMENTS[name]
-    session = await Database(settings).connect()
-    rolled_back = session.transaction()
-    await rolled_back.start()
-    try:
-        for step in (
-            "SET LOCAL statement_timeout = 0",
-            "SET LOCAL plan_cache_mode = force_generic_plan",
-            *_STORED,
-            f"PREPARE asked AS {statement.sql}",
-        ):
-            await session.execute(step)
-        plans = []
-        for after, before in ASKED:
-            values = statement.arguments(asked_for(after, before, LIMIT))
-            arguments = ", ".join(f"'{value}'" for value in values)
-            rows = await session.fetch(f"EXPLAIN (ANALYZE, TIMING OFF) EXECUTE asked ({arguments})")
-            plans.append("\n".join(row[0] for row in rows))
-        return plans
-    finally:
-        await rolled_back.rollback()
-        await session.close()
+    assert "Seq Scan" not in plan, plan
+    # Each kind of movement is read up to the limit, and one page of them is looked up.
+    assert rows_read(plan) <= (1 if is_empty else 4 * LIMIT), plan
+    assert is_empty or rows_read(plan) >= LIMIT, plan

@@ -4,7 +4,6 @@ The payments are uneven, as real ones are: most are completed and by one method,
 subscription and a pair of the metadata belong to half of them.
 """
 
-import asyncio
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -13,19 +12,17 @@ from itertools import combinations
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import pytest
+from contract.filled import Filled, filled, rows_read
 
 from payd.adapters.postgres import payment_lists
-from payd.adapters.postgres.database import Database, DatabaseSettings
+from payd.adapters.postgres.database import DatabaseSettings
 from payd.adapters.postgres.statements import STATEMENTS, Statement
 from payd.domain.attention import Attention
 from payd.domain.errors import InvalidFilter
 from payd.domain.payment import Status
 from payd.domain.payment_filter import PaymentFilter, Selection, names_of
 from payd.ports import Position
-
-pytestmark = pytest.mark.usefixtures("open_postgres")
 
 STORED = 30_000
 #: Payments that one walk may look at, here: few beside STORED.
@@ -111,6 +108,11 @@ _DISPUTES = """
     FROM generate_series(1, 10000) AS n
 """
 
+_STORED = (_CUSTOMERS, _PAYMENTS, _REFUNDS, _RECEIPTS, _OUTFLOWS, _DISPUTES)
+_ANALYZE = "ANALYZE customers, payments, payment_labels, refunds, receipts, outflows, disputes"
+
+Asked = tuple[Statement, Mapping[str, object]]
+
 
 def _ids(*numbers: int) -> frozenset[UUID]:
     return frozenset(UUID(md5(f"p{n}".encode()).hexdigest()) for n in numbers)
@@ -158,41 +160,30 @@ def selection_of(wanted: PaymentFilter) -> Selection:
     )
 
 
+@pytest.fixture(scope="module")
+def stored(migrated_database: DatabaseSettings) -> Iterator[Filled]:
+    with filled(migrated_database, *_STORED, _ANALYZE) as database:
+        yield database
+
+
 def test_each_filter_and_each_pair_reads_few_rows(
-    migrated_database: DatabaseSettings, monkeypatch: pytest.MonkeyPatch
+    stored: Filled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(payment_lists, "WALK_MAX", WALK)
-    asked: list[tuple[Statement, Mapping[str, object]]] = []
+    asked: list[Asked] = []
     for case in cases():
         selection = selection_of(PaymentFilter(**case))
         asked.append(payment_lists.attention_statement(selection, None, PAGE))
         if is_answered(case):
             asked += [payment_lists.newest_statement(selection, after, PAGE) for after in PAGES]
 
-    plans = asyncio.run(_plans(migrated_database, asked))
-
     costly = [
-        f"{names}\n{plan}"
-        for names, plan in plans
-        if _rows_read(plan) > ROWS_MAX or "Seq Scan on p" in plan
+        f"{statement.name} {values}\n{plan}"
+        for statement, values in asked
+        for plan in [stored.plan(statement, values)]
+        if rows_read(plan) > ROWS_MAX or "Seq Scan on p" in plan
     ]
     assert not costly, f"{len(costly)} of {len(asked)}:\n" + "\n\n".join(costly[:3])
-
-
-def test_a_kind_of_which_there_is_none_is_not_searched_among_payments_of_one_kind(
-    migrated_database: DatabaseSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(payment_lists, "WALK_MAX", WALK)
-    cases: list[dict[str, Any]] = [{}, {"statuses": frozenset({Status.CREATING})}]
-    asked = [
-        payment_lists.newest_statement(selection_of(PaymentFilter(**case)), after, PAGE)
-        for case in cases
-        for after in PAGES
-    ]
-
-    plans = asyncio.run(_plans(migrated_database, asked, _ALL_ALIKE))
-
-    assert max(_rows_read(plan) for _, plan in plans) <= ROWS_MAX, plans
 
 
 def is_answered(case: Mapping[str, Any]) -> bool:
@@ -219,10 +210,8 @@ REFERENCES = (
 )
 
 
-def test_each_reference_and_each_email_is_looked_up_by_indexes(
-    migrated_database: DatabaseSettings,
-) -> None:
-    def lookup(reference: str) -> tuple[Statement, Mapping[str, object]]:
+def test_each_reference_and_each_email_is_looked_up_by_indexes(stored: Filled) -> None:
+    def lookup(reference: str) -> Asked:
         names = names_of(reference)
         values = {"names": list(names.texts), "ids": list(names.ids), "limit": 200}
         return STATEMENTS["payments_named"], values
@@ -233,29 +222,27 @@ def test_each_reference_and_each_email_is_looked_up_by_indexes(
         (STATEMENTS["customers_with_email"], by_email),
     ]
 
-    plans = asyncio.run(_plans(migrated_database, asked))
+    plans = [stored.plan(*one) for one in asked]
 
-    costly = [plan for _, plan in plans if "Seq Scan" in plan or _rows_read(plan) > 10]
+    costly = [plan for plan in plans if "Seq Scan" in plan or rows_read(plan) > 10]
     assert not costly, "\n\n".join(costly)
-    found = [re.search(r"^Limit .*actual.* rows=(\S+)", plan) for _, plan in plans]
+    found = [re.search(r"^Limit .*actual.* rows=(\S+)", plan) for plan in plans]
     assert [float(one[1]) for one in found if one] == [1] * len(REFERENCES) + [0, 1]
 
 
-def test_watched_payments_are_looked_up_by_their_ids(migrated_database: DatabaseSettings) -> None:
+def test_watched_payments_are_looked_up_by_their_ids(stored: Filled) -> None:
     """However the planner guesses the number of ids."""
     ids = sorted(map(str, _ids(*range(1, 1001))))
     values = {"ids": ids, "versions": [1] * len(ids), "late_window_s": 0}
 
-    [(_, plan)] = asyncio.run(_plans(migrated_database, [(STATEMENTS["newer_payments"], values)]))
+    plan = stored.plan(STATEMENTS["newer_payments"], values)
 
     assert "Seq Scan" not in plan, plan
     assert plan.count("Index Scan using payments_pkey on payments p") == 2, plan
-    assert _rows_read(plan) <= len(ids), plan
+    assert rows_read(plan) <= len(ids), plan
 
 
-def test_a_payment_is_looked_up_by_an_alias_in_few_blocks(
-    migrated_database: DatabaseSettings,
-) -> None:
+def test_a_payment_is_looked_up_by_an_alias_in_few_blocks(stored: Filled) -> None:
     """Also of many that are new: the index keeps no list of them to be read as a whole."""
     values = {
         "providers": ["stripe"],
@@ -265,65 +252,24 @@ def test_a_payment_is_looked_up_by_an_alias_in_few_blocks(
         "late_window_s": 0,
     }
 
-    [(_, plan)] = asyncio.run(_plans(migrated_database, [(STATEMENTS["select_payments"], values)]))
+    plan = stored.plan(STATEMENTS["select_payments"], values)
 
     [blocks] = re.findall(r"payments_by_alias (?:.*\n){1,4}? +Buffers: shared hit=(\d+)", plan)
     assert int(blocks) <= 5, plan
 
 
-def _rows_read(plan: str) -> float:
-    """Rows of the step of the plan that has read most, with those that it dropped."""
-    read = [float(rows) * int(loops) for rows, loops in re.findall(r"rows=(\S+) loops=(\d+)", plan)]
-    dropped = [float(rows) for rows in re.findall(r"Rows Removed by [\w ]+: (\d+)", plan)]
-    return max(read + dropped)
+def test_a_kind_of_which_there_is_none_is_not_searched_among_payments_of_one_kind(
+    stored: Filled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(payment_lists, "WALK_MAX", WALK)
+    cases: list[dict[str, Any]] = [{}, {"statuses": frozenset({Status.CREATING})}]
+    asked = [
+        payment_lists.newest_statement(selection_of(PaymentFilter(**case)), after, PAGE)
+        for case in cases
+        for after in PAGES
+    ]
 
+    with stored.changed(_ALL_ALIKE, _ANALYZE):
+        plans = [stored.plan(*one) for one in asked]
 
-async def _plans(
-    settings: DatabaseSettings,
-    asked: list[tuple[Statement, Mapping[str, object]]],
-    *changes: str,
-) -> list[tuple[str, str]]:
-    """The generic plan of each statement and what it did; nothing stays stored."""
-    session = await Database(settings).connect()
-    rolled_back = session.transaction()
-    await rolled_back.start()
-    try:
-        for step in (
-            "SET LOCAL statement_timeout = 0",
-            "SET LOCAL plan_cache_mode = force_generic_plan",
-            "SET LOCAL enable_seqscan = off",
-            *(_CUSTOMERS, _PAYMENTS, _REFUNDS, _RECEIPTS, _OUTFLOWS, _DISPUTES),
-            *changes,
-            "ANALYZE customers, payments, payment_labels, refunds, receipts, outflows, disputes",
-        ):
-            await session.execute(step)
-        for statement in {statement.name: statement for statement, _ in asked}.values():
-            await session.execute(f"PREPARE asked_{statement.name} AS {statement.sql}")
-        return [await _plan(session, *one) for one in asked]
-    finally:
-        await rolled_back.rollback()
-        await session.close()
-
-
-async def _plan(
-    session: "asyncpg.Connection[asyncpg.Record]",
-    statement: Statement,
-    values: Mapping[str, object],
-) -> tuple[str, str]:
-    arguments = ", ".join(map(_literal, statement.arguments(values)))
-    execute = f"EXECUTE asked_{statement.name} ({arguments})"
-    rows = await session.fetch(f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF) {execute}")
-    asked = {name: value for name, value in values.items() if value not in (None, [], ())}
-    return f"{statement.name} {asked}", "\n".join(row[0] for row in rows)
-
-
-def _literal(value: object) -> str:
-    match value:
-        case None:
-            return "NULL"
-        case int():
-            return str(value)
-        case list() | tuple():
-            return "'{" + ",".join(f'"{one}"' for one in value) + "}'"
-        case _:
-            return f"'{value}'"
+    assert max(map(rows_read, plans)) <= ROWS_MAX, plans
