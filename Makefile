@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 WHEELS := client plugins/mock_provider plugins/stripe_provider plugins/tempo_provider
+# Hundreds of processes start in the tests: none of them compiles what another one has compiled.
+export PYTHONDONTWRITEBYTECODE :=
 CODE := payd client proto plugins tests bench deploy docs examples requirements
 # `make run` needs less than `make test`, and is there sooner.
 FOR_RUN := $(VENV)/.installed-dev
@@ -112,7 +114,7 @@ browser: $(FOR_TEST) ## A person pays, in headless Chromium
 	@$(BIN)/python -m pytest tests/browser
 
 pictures: $(FOR_TEST) ## Renew docs/pictures from what the browser tests see
-	@$(BIN)/python -m pytest tests/browser -q -k 'every_state or a_card_is_paid or every_page'
+	@PAYD_KEEP_PICTURES=1 $(BIN)/python -m pytest tests/browser -q -k 'every_state or a_card_is_paid or every_page'
 	@PYTHONPATH=tests $(BIN)/python -m support.docs_pictures
 
 campaign: $(FOR_TEST) ## The long campaigns: every crash point many times, and new examples for every property

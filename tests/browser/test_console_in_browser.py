@@ -11,13 +11,13 @@ import attrs
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
-from support.browser_window import SOON_MS, assert_fit, keep_pictures, opened
+from support.browser_window import SOON_MS, assert_fit, keep_picture, keep_pictures, opened
 from support.console import COOKIE, Operator, fields_of
 from support.daemon import Client
 from support.dead_letter import give_up
 from support.dev_site import DevSite
 from support.plain_http import NO_TLS
-from support.screens import SCREENS, SCREENSHOTS
+from support.screens import SCREENS
 
 #: As long as a payment of the mock is open that is not paid in full.
 LATER_MS = 180_000
@@ -135,10 +135,9 @@ def test_every_page_is_accessible_and_fits_the_screen(
     payments: dict[str, str],
     screen: str,
 ) -> None:
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     with visiting(browser, site, screen) as page:
         page.goto("/")
-        page.screenshot(path=SCREENSHOTS / f"console-front-{screen}-light.png")
+        keep_picture(page, f"console-front-{screen}-light", full_page=False)
         for name, path in pages_of(payments).items():
             page.goto(path)
             check(page, f"{name}-{screen}")
@@ -336,8 +335,7 @@ def test_a_page_that_gets_no_answer_says_so_and_goes_on_trying(
         page.route(f"**/payments/{payment}", lambda route: route.abort())
         expect(stale).to_be_visible(timeout=SOON_MS)
         expect(stale).to_have_text(re.compile(r"Not up to date: .* [0-9-]{10} [0-9:]{8} UTC\."))
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=SCREENSHOTS / "console-not-up-to-date.png")
+        keep_picture(page, "console-not-up-to-date", full_page=False)
         with site.operator() as operator:
             operator.send(f"/payments/{payment}/cancel", reason="elsewhere")
         # Without events the page asks by itself.

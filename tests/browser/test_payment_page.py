@@ -11,7 +11,14 @@ import zxingcpp
 from PIL import Image
 from playwright.sync_api import APIResponse, Browser, Locator, Page, Route, expect
 from support.browser_wallet import ACCOUNT, Wallet, a_wallet, refuse
-from support.browser_window import SCHEMES, SOON_MS, assert_fit, keep_pictures, opened
+from support.browser_window import (
+    SCHEMES,
+    SOON_MS,
+    assert_fit,
+    keep_picture,
+    keep_pictures,
+    opened,
+)
 from support.page_gallery import (
     CHAIN_ID,
     DUE,
@@ -25,7 +32,7 @@ from support.page_gallery import (
     a_transfer,
 )
 from support.page_server import PageServer, page_server
-from support.screens import SCREENS, SCREENSHOTS
+from support.screens import SCREENS
 from support.tempo import transfer_data
 
 from payd.domain.errors import StoreUnavailable
@@ -400,7 +407,7 @@ def test_a_transaction_without_an_explorer_is_copied_whole(browser: Browser) -> 
         expect(page.get_by_role("status")).to_have_text("Copied")
         assert page.evaluate("navigator.clipboard.readText()") == HASH
         expect(page.get_by_role("link", name="See the transaction")).to_have_count(0)
-        page.screenshot(path=SCREENSHOTS / "pay-paid-without-explorer.png", full_page=True)
+        keep_picture(page, "pay-paid-without-explorer")
 
 
 WALLET_PAYMENT = a_payment(1, next_action=a_transfer(TEXT_MEMO))
@@ -577,7 +584,7 @@ def test_on_paper_there_are_no_buttons(browser: Browser, pages: PageServer) -> N
     with opened(browser, "desktop") as page:
         page.goto(pages.page(GALLERY["paid"].payment.id))
         page.emulate_media(media="print")
-        page.screenshot(path=SCREENSHOTS / "pay-paid-on-paper.png", full_page=True)
+        keep_picture(page, "pay-paid-on-paper")
         expect(page.get_by_role("button")).to_have_count(0)
         expect(page.get_by_text(HASH)).to_be_visible()
         expect(page.get_by_role("heading", name="Receipt")).to_be_visible()

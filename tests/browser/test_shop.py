@@ -15,11 +15,11 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
 from support import plain_http
 from support.browser_wallet import a_wallet
-from support.browser_window import SOON_MS, opened
+from support.browser_window import SOON_MS, keep_picture, opened
 from support.dev_process import payd
 from support.dev_site import DevSite
 from support.forks import Fork
-from support.screens import SCREENS, SCREENSHOTS
+from support.screens import SCREENS
 from support.tempo import transfer_data
 
 PAID = "Paid. Your subscription is active."
@@ -66,9 +66,7 @@ def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
 
 def keep(page: Page, request: pytest.FixtureRequest, what: str) -> None:
     """A picture; and nothing is wider than the screen, or closed to a screen reader."""
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    screen = request.node.callspec.params["page"]
-    page.screenshot(path=SCREENSHOTS / f"{what}-{screen}.png", full_page=True)
+    keep_picture(page, f"{what}-{request.node.callspec.params['page']}")
     width = page.viewport_size["width"] if page.viewport_size else 0
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     found = Axe().run(page)

@@ -7,7 +7,7 @@ from typing import Literal
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
-from support.screens import SCREENS, SCREENSHOTS
+from support.screens import KEEPS_PICTURES, SCREENS, SCREENSHOTS
 
 SOON_MS = 30_000
 #: By day and by night.
@@ -38,12 +38,17 @@ def opened(
         assert errors == []
 
 
+def keep_picture(page: Page, name: str, *, full_page: bool = True) -> None:
+    """Keep what is seen, if pictures are kept."""
+    if KEEPS_PICTURES:
+        page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=full_page)
+
+
 def keep_pictures(page: Page, name: str) -> None:
-    """Keep the whole page in both schemes."""
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    for scheme in SCHEMES:
+    """Keep the whole page in both schemes, if pictures are kept."""
+    for scheme in SCHEMES if KEEPS_PICTURES else ():
         page.emulate_media(color_scheme=scheme)
-        page.screenshot(path=SCREENSHOTS / f"{name}-{scheme}.png", full_page=True)
+        keep_picture(page, f"{name}-{scheme}")
 
 
 def assert_fit(page: Page, name: str) -> None:
