@@ -98,6 +98,10 @@ BROKEN: list[tuple[str, dict[str, str], str]] = [
     ("", {"GRPC_ALLOWED_CNS": " , "}, "grpc.allowed_cns"),
     ("", {"GRPC_OPERATOR_CNS": "alice,a/b"}, "grpc.operator_cns"),
     ("grpc: {operator_cns: ['']}", {}, "grpc.operator_cns"),
+    # `operator:console/NAME` is who works in the console, also while it is off.
+    ("grpc: {operator_cns: [console]}", {}, "grpc.operator_cns"),
+    ("", {"GRPC_OPERATOR_CNS": "alice,Console"}, "grpc.operator_cns"),
+    ("", {"GRPC_OPERATOR_CNS": "console", "PAYD_CONSOLE_ENABLED": "false"}, "grpc.operator_cns"),
     ("", {"GRPC_ALLOWED_CNS": "main-app,Recovery"}, "grpc.allowed_cns"),
     ("grpc: {max_message_bytes: 99999999999}", {}, "grpc.max_message_bytes"),
     ("outbox: {retention_days: 29}", {}, "outbox.retention_days"),
@@ -365,7 +369,7 @@ def refused_keys(tmp_path: Path, **environ: str) -> list[str]:
     return []
 
 
-def test_a_console_needs_operators_this_machine_and_a_name_of_its_own(tmp_path: Path) -> None:
+def test_a_console_needs_operators_and_this_machine(tmp_path: Path) -> None:
     console = {"PAYD_CONSOLE_ENABLED": "true"}
     assert refused_keys(tmp_path, **console) == ["console.users"]
     assert refused_keys(tmp_path, **console, PAYD_CONSOLE_USERS="alice:password") == [
@@ -381,7 +385,6 @@ def test_a_console_needs_operators_this_machine_and_a_name_of_its_own(tmp_path: 
     assert refused_keys(tmp_path, **everywhere) == ["console.host"]
     assert refused_keys(tmp_path, **everywhere, PAYD_TRUSTED_NETWORK="true") == []
     assert refused_keys(tmp_path, **proxy, PAYD_CONSOLE_PORT="8085") == ["console.port"]
-    assert refused_keys(tmp_path, **proxy, GRPC_OPERATOR_CNS="console") == ["grpc.operator_cns"]
     assert refused_keys(tmp_path, **proxy, PAYD_CONSOLE_SESSION_IDLE_S="86400") == [
         "console.session_idle_s"
     ]
