@@ -92,7 +92,7 @@ def quote(
     click.secho(f"{'total':<44} {render.amount(document['total']):>16}", bold=True)
     render.fields(
         [
-            ("prices", document["pricing_version"][:12]),
+            ("prices", document["pricing_version"]),
             ("valid until", document["expire_time"]),
             ("token", document["quote_token"] or "none: payd has no payments.quote_key"),
         ]

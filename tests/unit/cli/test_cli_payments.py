@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from payd_client.proto import payment_pb2 as pb
 from unit.cli.conftest import Process
-from unit.cli.scripted_daemon import ITEM, PAYMENT_ID, ScriptedDaemon, a_payment
+from unit.cli.scripted_daemon import ITEM, PAYMENT_ID, ScriptedDaemon, a_payment, a_quote
 
 from payd.domain import errors
 
@@ -139,6 +139,8 @@ def test_a_quote_shows_each_item_and_the_total(payd: Process) -> None:
     assert [ITEM, "149.00", "USD"] in words
     assert ["total", "149.00", "USD"] in words
     assert ["token", "a-token"] in words
+    # `payd pricing check` shows it whole, too: a person compares the two.
+    assert ["prices", a_quote().pricing_version] in words
 
 
 def test_a_quote_is_asked_in_the_currency_that_was_typed(
