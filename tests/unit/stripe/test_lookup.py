@@ -13,6 +13,7 @@ from unit.stripe.builders import (
     SDK_WARNING,
     SECOND,
     SESSION_ID,
+    a_refund_ref,
     a_session,
     an_intent,
     answer,
@@ -129,6 +130,7 @@ async def test_a_page_that_does_not_say_where_to_go_on_is_no_answer(page: dict[s
             lambda: provider.scan(None),
             lambda: provider.objects(NOW - timedelta(days=1), NOW, None),
             lambda: provider.fetch(a_ref()),
+            lambda: provider.fetch_refund(a_refund_ref()),
         ):
             with pytest.raises(OutcomeUnknown, match="has_more without a last object"):
                 await ask()
