@@ -19,6 +19,7 @@ import attrs
 import httpx
 import nats
 import pytest
+from integration.stripe.shop import paid_event, post
 from support.authority import Authority, copy_of, replace
 from support.caddy import Caddy, relay, running_caddy
 from support.cards import SECRET_KEY, WEBHOOK_SECRET, StandIn, a_card_request, pay_by_card, stand_in
@@ -168,6 +169,9 @@ def rotate(world: World, turn: int, wait_logged: Callable[[str, int], None]) -> 
     world.stripe.webhooks(secrets=[new])
     world.bao.write(**(world.bao.read() | {"stripe_webhook_secret": new}))
     wait_logged("secrets_rotated", 4 * turn - 1)
+    # A sender that has the old secret is refused.
+    event = paid_event(world.stripe.sessions()[0], status="open", payment_status="unpaid")
+    assert [post(world.daemon, event, secret).status_code for secret in (old, new)] == [400, 200]
 
     # The account takes both signing keys until payd signs with the new one.
     before, key = Key(secrets["nats_account_signing_seed"]), world.nats.new_signing_key()
