@@ -16,6 +16,7 @@ from support.forks import run_payd
 from unit.cli.conftest import Alone, alone
 
 from payd.cli.main import main
+from payd.config.providers import installed_providers
 
 __all__ = ["alone"]
 
@@ -199,3 +200,14 @@ def test_doctor_fails_when_the_daemon_does_not_answer(dev: Dev, tmp_path: Path) 
     assert done.returncode == 1, done
     wrong = {one["what"] for one in json.loads(done.stdout) if not one["ok"]}
     assert wrong == {"daemon", "gRPC"}
+
+
+def test_doctor_fails_where_no_provider_is_enabled(dev: Dev, tmp_path: Path) -> None:
+    """With all else up, such a payd starts, answers, and can take no payment."""
+    settings = json.loads((dev.state / "environment.json").read_text())
+    none = {f"{name.upper()}_ENABLED": "false" for name in installed_providers()}
+    env = {"PATH": os.environ["PATH"], **settings, **none}
+    done = run_payd("doctor", "--json", env=env, cwd=tmp_path)
+    assert done.returncode == 1, done
+    wrong = {one["what"]: one["detail"] for one in json.loads(done.stdout) if not one["ok"]}
+    assert wrong == {"providers": "none enabled: set STRIPE_ENABLED=true, for example"}
