@@ -11,6 +11,7 @@ def require(module: str, extra: str, feature: str) -> None:
     """Raise MissingExtra when `module` cannot be imported."""
     if find_spec(module) is None:
         raise MissingExtra(
-            f"{feature} needs {module}: install the wheel with its extra, payd-client[{extra}]",
+            f"{feature} needs {module}: install the wheel's file with its extra,"
+            f" pip install 'payd_client-….whl[{extra}]'",
             name=module,
         )

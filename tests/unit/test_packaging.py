@@ -102,14 +102,45 @@ def test_no_lock_holds_a_distribution_of_ours() -> None:
 def test_no_page_and_no_message_says_to_install_ours_by_name() -> None:
     said = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
     by_name = [
-        f"{path}: {line.strip()}"
+        f"{path}: {asked}"
         for path in said.stdout.split()
         if (ROOT / path).is_file() and path != str(Path(__file__).relative_to(ROOT))
-        for line in (ROOT / path).read_text(errors="ignore").splitlines()
-        for _, arguments in re.findall(r"(pip3?|uv pip|pipx) install(.*)", line)
-        if any(is_name_of_ours(word) for word in words(arguments))
+        for asked in asked_by_name((ROOT / path).read_text(errors="ignore"))
     ]
     assert not by_name
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "    pip install payd-x-provider",
+        "run `uv pip install payd`",
+        "pip install 'payd-client[redis]'",
+        "needs redis: install the wheel with its extra, payd-client[redis]",
+        'f"needs redis: install"\n        f" payd_client[{extra}] first"',
+        "Install `payd-acme-provider` to take cards.",
+        "dependencies = ['payd[kit]>=0.1']",
+    ],
+)
+def test_a_text_that_asks_for_ours_by_name_would_be_noticed(text: str) -> None:
+    assert len(asked_by_name(text)) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pip install dist/payd_client-0.1.0-py3-none-any.whl",
+        "pip install 'dist/payd_client-0.1.0-py3-none-any.whl[trio,redis]'",
+        "pip install 'payd_client-….whl[redis]'",
+        "pip install -e './payd_x[test]'",
+        "install.py run ./client",
+        "Install payd first, from a checkout.",
+        "expr: rate(payd_requests_total[5m])",
+        "payd[method](request, answer);",
+    ],
+)
+def test_a_text_that_names_a_file_or_a_folder_is_left_alone(text: str) -> None:
+    assert asked_by_name(text) == []
 
 
 def test_a_name_is_distinguished_from_a_file() -> None:
@@ -146,6 +177,31 @@ def test_protobuf_is_never_older_than_the_generated_code(file: Path) -> None:
     [wanted] = [one for one in requirements(file, "none") if one.name == "protobuf"]
     [least] = [part.version for part in wanted.specifier if part.operator == ">="]
     assert Version(least) >= Version(made_with[1])
+
+
+def asked_by_name(text: str) -> list[str]:
+    """The parts of a text that ask for a distribution of ours in words that an index answers."""
+    # A message in code may go on in a second literal.
+    joined = re.sub(r'"\n\s*f?"', "", text)
+    found = []
+    for line in joined.splitlines():
+        if "payd" not in line:
+            continue
+        by_pip = re.findall(r"(?:pip3?|uv pip|pipx) install(.*)", line)
+        in_words = re.findall(r"\b[Ii]nstall(?:s|ed|ing)?\b(.*)", line)
+        if (
+            any(is_name_of_ours(word) for part in by_pip for word in words(part))
+            or any(is_distribution(word) for part in in_words for word in words(part))
+            # With an extra nothing but a distribution can be meant.
+            or re.search(r"(?<![\w.\-/])payd(?:[-_][\w\-]+)?\[[a-z{][\w,{}]*\](?! @ |\()", line)
+        ):
+            found.append(line.strip())
+    return found
+
+
+def is_distribution(word: str) -> bool:
+    """Whether a word in a sentence is a distribution's name; `payd` alone is the program."""
+    return is_name_of_ours(word) and re.match(r"payd[-\[]", word.strip("`")) is not None
 
 
 def is_ours(name: str) -> bool:

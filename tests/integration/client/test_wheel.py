@@ -124,7 +124,7 @@ try:
 except MissingExtra as error:
     print(error)
 """
-    assert f"payd-client[{extra}]" in run(python, "-c", program)
+    assert f"pip install 'payd_client-….whl[{extra}]'" in run(python, "-c", program)
 
 
 @pytest.fixture(scope="module")
