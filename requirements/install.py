@@ -24,7 +24,9 @@ def main() -> int:
         "lock", choices=("run", "otel", "dev", "test", "docs"), help="lock file to install"
     )
     parser.add_argument("--editable", action="store_true", help="install the projects as editable")
-    parser.add_argument("projects", nargs="*", metavar="PROJECT", help="folder or wheel of ours")
+    parser.add_argument(
+        "projects", nargs="*", metavar="PROJECT", type=_path, help="folder or wheel of ours"
+    )
     asked = parser.parse_intermixed_args()
     if sys.prefix == sys.base_prefix:
         parser.error("run it with the Python of a virtual environment")
@@ -44,6 +46,14 @@ def main() -> int:
 
 _PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet")
 _UV = (sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", sys.executable)
+
+
+def _path(project: str) -> str:
+    """The absolute path: pip takes a bare `client` for a name, and asks the index for it."""
+    path = Path(project).resolve()
+    if not path.exists():
+        raise argparse.ArgumentTypeError(f"{project}: no such folder or wheel")
+    return str(path)
 
 
 def _uv_is_there() -> bool:

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 INSTALL = Path(__file__).parents[2] / "requirements" / "install.py"
+ROOT = INSTALL.parents[1]
+#: As a developer types them in the root folder, and as pip and uv can take them for nothing else.
 PROJECTS = (".", "client")
+FOLDERS = (str(ROOT), str(ROOT / "client"))
 UV = [sys.executable, "-m", "uv", "pip", "install"]
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install"]
 #: Where each step takes its packages from: the lock files, then the folders of ours.
@@ -35,6 +38,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Install:
 
         monkeypatch.setattr(subprocess, "run", run)
         monkeypatch.setattr(sys, "argv", [str(INSTALL), *arguments])
+        monkeypatch.chdir(ROOT)
         monkeypatch.setattr(sys, "prefix", prefix)
         with pytest.raises(SystemExit) as ended:
             runpy.run_path(str(INSTALL), run_name="__main__")
@@ -77,7 +81,7 @@ def test_whatever_comes_from_an_index_has_a_hash_and_ours_brings_nothing(
     for command, file in zip(locked, ("build.lock", f"{lock}.lock"), strict=True):
         assert command[-2:] == ["-r", str(INSTALL.with_name(file))]
         assert {"--require-hashes", "--no-build-isolation"} <= set(command)
-    assert tuple(ours[-2:]) == PROJECTS
+    assert tuple(ours[-2:]) == FOLDERS
     assert {"--no-deps", "--no-build-isolation"} <= set(ours)
 
 
@@ -111,7 +115,15 @@ def test_what_pip_cannot_install_either_is_an_error(install: Install, step: str)
 
 def test_each_project_is_editable_where_that_is_asked_for(install: Install) -> None:
     _, commands = install("dev", "--editable", *PROJECTS)
-    assert commands[-1][-4:] == ["--editable", ".", "--editable", "client"]
+    assert commands[-1][-4:] == ["--editable", FOLDERS[0], "--editable", FOLDERS[1]]
+
+
+@pytest.mark.parametrize("project", ["payd-service", "payd_client-0.1.0-py3-none-any.whl"])
+def test_what_is_not_there_is_refused_and_not_asked_of_an_index(
+    install: Install, capsys: pytest.CaptureFixture[str], project: str
+) -> None:
+    assert install("dev", project) == (2, [])
+    assert f"{project}: no such folder or wheel" in capsys.readouterr().err
 
 
 def test_without_a_virtual_environment_nothing_is_installed(
