@@ -4,6 +4,7 @@ A command is only advised where payd would take it: a refund only where `grant` 
 """
 
 from collections.abc import Iterator
+from functools import reduce
 
 from payd.domain.attention import Attention
 from payd.domain.dispute import DisputeStatus
@@ -11,7 +12,7 @@ from payd.domain.evidence import ProviderStatus, Receipt
 from payd.domain.explain.case import NOTE, Case
 from payd.domain.explain.past import undone, was_canceling
 from payd.domain.explain.reason_advice import on_reasons
-from payd.domain.explain.refund_advice import on_refunds
+from payd.domain.explain.refund_advice import on_ended_refunds, on_refunds
 from payd.domain.explain.summary import is_cut_off
 from payd.domain.explain.waiting import next_look_time
 from payd.domain.explain.words import in_asset, listing, memo_in_words, money, when
@@ -31,13 +32,15 @@ def advice_of(history: History, around: Circumstances) -> tuple[Advice, ...]:
     if not around.is_present:
         return ()
     case = Case(history=history, around=around)
+    reasons = tuple(on_reasons(case))
     return (
         *_provider(case),
         *_reports(case),
         *_unmatched(case),
         *on_refunds(case),
         *_inquiries(case),
-        *on_reasons(case),
+        *reasons,
+        *on_ended_refunds(reduce(Case.after, reasons, case)),
         *_look(case),
         *_end(case),
         *_events(case),

@@ -3,14 +3,17 @@
 The summary, the advice and the sentences for attention speak of both, so they stand here once.
 """
 
+from collections.abc import Iterable
+
 from payd.domain.dispute import DisputeStatus
+from payd.domain.disputes import is_disputed
 from payd.domain.explain.words import in_asset, listing, money, sentence
 from payd.domain.history import History
 from payd.domain.outcome import Asking
 from payd.domain.payment import Payment
 from payd.domain.refund import Refund, RefundStatus
 from payd.domain.refund_reports import SAME_REFUND, SETTLED
-from payd.domain.refunds import NOTHING_LEFT, taken
+from payd.domain.refunds import NOTHING_LEFT, left, taken
 
 _ENDED = (RefundStatus.FAILED, RefundStatus.CANCELED)
 
@@ -21,19 +24,67 @@ def code_of(refund: Refund) -> str:
 
 
 def not_refunded(payment: Payment) -> list[Refund]:
-    """Refunds that ended without the money, unless a later one made up for it."""
+    """Refunds that ended without the money, unless later ones made up for them."""
     return [
         refund
         for refund in payment.refunds
         if refund.status in _ENDED
         and code_of(refund) != SAME_REFUND
-        and not any(_makes_up(other, refund) for other in payment.refunds)
+        and made_up(payment, refund) < refund.amount
     ]
 
 
-def _makes_up(other: Refund, refund: Refund) -> bool:
-    is_later = other.create_time > refund.create_time
-    return is_later and other.status.is_live and other.amount >= refund.amount
+def made_up(payment: Payment, refund: Refund) -> int:
+    """How much later refunds have brought, or will bring."""
+    return sum(
+        other.amount
+        for other in payment.refunds
+        if other.status.is_live and other.create_time > refund.create_time
+    )
+
+
+def still_owed(payment: Payment, refunds: Iterable[Refund]) -> int:
+    """How much has to be refunded again, at most, when these refunds ended without the money.
+
+    Two of them count once: the second is another attempt at the first.
+    """
+    missing = (refund.amount - made_up(payment, refund) for refund in refunds)
+    return max(0, min(left(payment), max(missing, default=0)))
+
+
+def nothing_more(payment: Payment) -> str:
+    """Why nothing has to be sent: what has gone back, or is on its way."""
+    on_their_way = [refund for refund in payment.refunds if refund.status.is_open]
+    if on_their_way:
+        names = [f"{refund.id} of {money(payment, refund.amount)}" for refund in on_their_way]
+        one = f"Refund {names[0]} sends it back, and has not succeeded yet."
+        several = f"Refunds {listing(names)} send it back, and have not succeeded yet."
+        return f"{one if len(names) == 1 else several} Do not refund it again."
+    back = taken_back(payment)
+    return f"{back[0].upper()}{back[1:]}. Nothing more has to be sent."
+
+
+def held_by_dispute(payment: Payment, amount: int) -> str:
+    """What to do instead of sending an amount, where a dispute decides on it; else empty."""
+    if not is_disputed(payment):
+        return ""
+    much = money(payment, amount)
+    waiting = [one for one in payment.disputes if one.status.is_open]
+    if waiting or not payment.disputes:
+        names = [f"dispute {one.id}" for one in waiting] or ["the dispute"]
+        return (
+            f"Do not send {much} back while {listing(names)} {'is' if len(names) == 1 else 'are'}"
+            f" open: if it is lost, the bank takes the money and gives it to the customer. When the"
+            f" bank has decided, explain the payment again."
+        )
+    gone = [one for one in payment.disputes if one.status is DisputeStatus.LOST]
+    gave = listing(f"dispute {name} gave {sum_} to the customer" for name, sum_ in lost(payment))
+    if sum(one.amount for one in gone if payment.is_asset(one.asset)) >= amount:
+        return f"Do not send {much} back in another way: {gave}."
+    return (
+        f"Compare first: {gave}, and payd refunds nothing after a lost dispute. Send something"
+        f" only if the customer is owed more than they got."
+    )
 
 
 def why_not_refunded(payment: Payment, refund: Refund) -> str:

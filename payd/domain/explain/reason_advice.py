@@ -8,16 +8,24 @@ import attrs
 from payd.domain.attention import Attention
 from payd.domain.decide import EventType
 from payd.domain.dispute import DisputeStatus
+from payd.domain.disputes import is_disputed
 from payd.domain.explain.case import NOTE, Case
 from payd.domain.explain.facts_changed import WHERE_ERRORS_ARE
 from payd.domain.explain.main_app import main_app_knows
-from payd.domain.explain.money_back import code_of, first_amount
+from payd.domain.explain.money_back import (
+    code_of,
+    first_amount,
+    held_by_dispute,
+    not_refunded,
+    nothing_more,
+    still_owed,
+)
 from payd.domain.explain.reasons import open_reason, was_paid_wrongly
 from payd.domain.explain.reported import contradictions
-from payd.domain.explain.words import in_asset, listing, money, sentence, when
+from payd.domain.explain.words import in_asset, listing, money, when
 from payd.domain.explanation import Advice
 from payd.domain.next_action import CryptoTransfer
-from payd.domain.payment import Status
+from payd.domain.payment import Payment, Status
 from payd.domain.refund import Refund, RefundStatus
 from payd.domain.refund_reports import SAME_REFUND, SETTLED
 from payd.domain.refunds import NOTHING_LEFT, left, taken
@@ -32,8 +40,9 @@ def on_reasons(case: Case) -> Iterator[Advice]:
             said = open_reason(payment, record)
             head = f"{record.reason.value}, since {when(record.since)}: {said}"
             first, *rest = ADVICE[record.reason](case)
-            yield attrs.evolve(first, text=f"{head} {first.text}")
-            yield from rest
+            for advice in (attrs.evolve(first, text=f"{head} {first.text}"), *rest):
+                yield advice
+                case = case.after(advice)
     resolvable = payment.attention - _BY_ITSELF
     if case.pending > 0:
         resolvable -= {Attention.PAID_AFTER_CLOSE, Attention.UNDERPAID}
@@ -80,12 +89,22 @@ def _underpaid(case: Case) -> Iterator[Advice]:
     missing = money(payment, payment.due - payment.confirmed)
     back = left(payment)
     knows = main_app_knows(case.history, EventType.CANCELED, EventType.FAILED, EventType.ATTENTION)
-    text = f"{knows} {_takes_the_rest(case, missing)} To send {money(payment, back)} back:"
-    yield case.refund(text, back, "underpaid")
-    yield Advice(
-        text=f"Or let the main app create a new payment of the missing {missing}. Or deliver all"
-        f" the same; the payment stays {payment.status.value}, and payd tells the main app no more."
-    )
+    if back == 0:
+        yield _all_went_back(case, knows)
+        return
+    first = f"{knows} {_takes_the_rest(case, missing)}"
+    yield case.refund(f"Send {money(payment, back)} back.", back, "underpaid", first=first)
+    if not is_disputed(payment):
+        yield Advice(
+            text=f"When it was sent back, the main app has to create a new payment of the full"
+            f" price. Or deliver all the same: the payment stays {payment.status.value}, and payd"
+            f" sends the main app no further event."
+        )
+
+
+def _all_went_back(case: Case, knows: str) -> Advice:
+    """Nothing is left of the money of a closed payment."""
+    return Advice(text=f"{knows} {nothing_more(case.payment)} There is nothing to deliver.")
 
 
 def _takes_the_rest(case: Case, missing: str) -> str:
@@ -117,7 +136,7 @@ def _when_final(case: Case) -> str:
 
 def _overpaid(case: Case) -> Iterator[Advice]:
     if Attention.DUPLICATE_PAYMENT in case.payment.attention:
-        yield Advice(text="The refund below settles this too.")
+        yield Advice(text="What is said of DUPLICATE_PAYMENT settles this too.")
         return
     yield _surplus(case, "overpaid")
 
@@ -127,9 +146,15 @@ def _duplicate(case: Case) -> Iterator[Advice]:
 
 
 def _surplus(case: Case, reason: str) -> Advice:
+    """What is left of the surplus: a refund takes from it first, whatever it was made for."""
     payment = case.payment
-    surplus = min(left(payment), payment.confirmed - payment.due)
-    return case.refund(f"Send the surplus of {money(payment, surplus)} back.", surplus, reason)
+    surplus = left(payment) - payment.due
+    if surplus <= 0:
+        return Advice(text=nothing_more(payment))
+    is_whole = surplus == payment.confirmed - payment.due
+    much = money(payment, surplus)
+    text = f"Send the surplus of {much} back." if is_whole else f"Send the rest of it back, {much}."
+    return case.refund(text, surplus, reason)
 
 
 def _paid_after_close(case: Case) -> Iterator[Advice]:
@@ -144,14 +169,17 @@ def _paid_after_close(case: Case) -> Iterator[Advice]:
     if payment.confirmed == 0:
         yield Advice(text="There is nothing to send back.")
         return
-    knows = main_app_knows(case.history, EventType.ATTENTION)
+    first = f"{_why_too_late(case)}{main_app_knows(case.history, EventType.ATTENTION)}"
     back = left(payment)
-    text = f"{_why_too_late(case)}{knows} To send {money(payment, back)} back:"
-    yield case.refund(text, back, "paid after close")
-    yield Advice(
-        text=f"Or deliver all the same, in the main app: for payd the payment stays"
-        f" {payment.status.value}, and it publishes no payment.completed."
-    )
+    if back == 0:
+        yield _all_went_back(case, first)
+        return
+    yield case.refund(f"Send {money(payment, back)} back.", back, "paid after close", first=first)
+    if not is_disputed(payment):
+        yield Advice(
+            text=f"Or deliver all the same, in the main app: for payd the payment stays"
+            f" {payment.status.value}, and it publishes no payment.completed."
+        )
 
 
 def _why_too_late(case: Case) -> str:
@@ -269,26 +297,53 @@ def _refund_failed(case: Case) -> Iterator[Advice]:
     stopped = [refund for refund in failed if code_of(refund) == NOTHING_LEFT.code]
     if stopped:
         yield Advice(text="Do not refund it again, or it is paid twice.")
-    outside = [refund for refund in failed if refund.external]
-    if outside:
-        owed = min(sum(refund.amount for refund in outside), left(payment))
-        yield case.refund(
-            f"Nobody asked payd for it: find out in the dashboard of {case.provider} who made it,"
-            f" and why. Refund {money(payment, owed)} again only if the customer is owed it.",
-            owed,
+    missing = [one for one in not_refunded(payment) if one in failed and one not in stopped]
+    if not missing:
+        if not stopped:
+            yield Advice(text=_why_none_is_missing(payment, failed))
+        return
+    amount = still_owed(payment, missing)
+    much = max(refund.amount for refund in missing)
+    if held := held_by_dispute(payment, amount or much):
+        yield Advice(text=held)
+    elif amount == 0:
+        yield Advice(text=nothing_more(payment))
+    else:
+        yield _refund_again(case, missing, amount)
+
+
+def _why_none_is_missing(payment: Payment, failed: list[Refund]) -> str:
+    if not failed:
+        return "As payd has it now, no refund of this payment has failed: refund nothing again."
+    later = [one for one in payment.refunds if one.status.is_live and _is_after(one, failed)]
+    if any(refund.status.is_open for refund in later):
+        return nothing_more(payment)
+    names = listing(f"refund {one.id} of {money(payment, one.amount)}" for one in later)
+    return f"Afterwards {names} has succeeded. Do not refund it again."
+
+
+def _is_after(refund: Refund, failed: list[Refund]) -> bool:
+    return any(refund.create_time > one.create_time for one in failed)
+
+
+def _refund_again(case: Case, missing: list[Refund], amount: int) -> Advice:
+    much = money(case.payment, amount)
+    several = "They count as attempts at the same refund. " if len(missing) > 1 else ""
+    if any(not refund.external for refund in missing):
+        which = "the refund above" if case.has_refund else "another refund"
+        return case.refund(
+            f"If it has changed, refund {much} again.",
+            amount,
             "refund failed before",
+            first=f"{several}While the reason holds, {which} fails as well: agree on another way"
+            f" with the customer instead.",
         )
-    others = [refund for refund in failed if refund not in stopped and refund not in outside]
-    if others or not failed:
-        reasons = [sentence(one.failure.message) for one in others if one.failure]
-        why = f"The reason of {case.provider}: {listing(reasons)}. " if reasons else ""
-        owed = min(sum(refund.amount for refund in others), left(payment))
-        yield case.refund(
-            f"{why}If that cannot change, another refund fails, too: agree on another way with the"
-            f" customer. If it can, refund again.",
-            owed,
-            "refund failed before",
-        )
+    return case.refund(
+        f"Refund {much} again only if the customer is owed it.",
+        amount,
+        "refund failed before",
+        first=f"{several}Nobody asked payd for it: find out {case.looks} who made it, and why.",
+    )
 
 
 def _disputed(case: Case) -> Iterator[Advice]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from payd.domain.actors import PAYD
 from payd.domain.attention import MORE, Attention, AttentionRecord
-from payd.domain.explain.money_back import code_of, taken_back
+from payd.domain.explain.money_back import code_of, not_refunded, taken_back
 from payd.domain.explain.said import Move, Said
 from payd.domain.explain.words import fact, in_asset, listing, money, of_due
 from payd.domain.facts import BROUGHT
@@ -151,6 +151,8 @@ def _refund_failed(payment: Payment, facts: str) -> str:
     } - {SAME_REFUND, SETTLED}
     if codes == {NOTHING_LEFT.code}:
         return f"a refund was stopped before it was sent ({facts})."
+    if codes and not not_refunded(payment):
+        return f"a refund failed, and was made again ({facts})."
     return f"the customer does not have the money of a refund ({facts})."
 
 

@@ -7,7 +7,15 @@ from payd.domain.attention import Attention
 from payd.domain.decide import EventType
 from payd.domain.explain.case import NOTE, Case
 from payd.domain.explain.main_app import main_app_knows
-from payd.domain.explain.money_back import code_of, may_be_sent, not_refunded
+from payd.domain.explain.money_back import (
+    code_of,
+    held_by_dispute,
+    may_be_sent,
+    not_refunded,
+    nothing_more,
+    still_owed,
+    taken_back,
+)
 from payd.domain.explain.transfers import how_to_send
 from payd.domain.explain.words import money, when
 from payd.domain.explanation import Advice
@@ -15,7 +23,7 @@ from payd.domain.money import Money, written
 from payd.domain.next_action import CryptoTransfer
 from payd.domain.refund import Refund, RefundStatus
 from payd.domain.refund_reports import SETTLED
-from payd.domain.refunds import left
+from payd.domain.refunds import taken
 
 
 def on_refunds(case: Case) -> Iterator[Advice]:
@@ -34,13 +42,29 @@ def on_refunds(case: Case) -> Iterator[Advice]:
                         text=f"Do not refund {money(case.payment, refund.amount)} again before payd"
                         f" knows what became of refund {refund.id}, or it may be paid twice."
                     )
-    for refund in not_refunded(case.payment):
-        if refund.status is RefundStatus.CANCELED or code_of(refund) == SETTLED:
-            yield _again(case, refund)
+
+
+def on_ended_refunds(case: Case) -> Iterator[Advice]:
+    """Advice about the refunds that the customer did not get, and of which no reason speaks."""
+    refunds = [
+        refund
+        for refund in not_refunded(case.payment)
+        if refund.status is RefundStatus.CANCELED or code_of(refund) == SETTLED
+    ]
+    for refund in refunds:
+        advice = _again(case, refund)
+        yield advice
+        case = case.after(advice)
 
 
 def _approve(case: Case, refund: Refund) -> Iterator[Advice]:
     amount = money(case.payment, refund.amount)
+    if held := held_by_dispute(case.payment, refund.amount):
+        yield Advice(
+            text=f"Refund {refund.id} waits for approval. {held} To withdraw it:",
+            command=f"payd refunds cancel {refund.id} {NOTE}",
+        )
+        return
     yield Advice(
         text=f"Approve the refund of {amount}; {_not_by(refund.requester)}.{_size(case)}",
         command=f"payd refunds approve {refund.id}",
@@ -65,12 +89,22 @@ def _size(case: Case) -> str:
 
 
 def _send(case: Case, refund: Refund) -> Iterator[Advice]:
-    what = how_to_send(case.payment, refund)
-    yield Advice(
-        text=f"{what[0].upper()}{what[1:]}. Without {_mark(refund)} payd does not notice the"
-        f" transfer. To read all of the instructions:",
-        command=f"payd refunds get {refund.id}",
-    )
+    payment = case.payment
+    what = how_to_send(payment, refund)
+    amount = money(payment, refund.amount)
+    if taken(payment) > payment.confirmed:
+        yield Advice(
+            text=f"Do not send {amount} for refund {refund.id}: with it, more goes back than was"
+            f" paid ({taken_back(payment)})."
+        )
+    elif held := held_by_dispute(payment, refund.amount):
+        yield Advice(text=held)
+    else:
+        yield Advice(
+            text=f"{what[0].upper()}{what[1:]}. Without {_mark(refund)} payd does not notice the"
+            f" transfer. To read all of the instructions:",
+            command=f"payd refunds get {refund.id}",
+        )
     yield Advice(
         text=f"If it was sent otherwise, payd does not recognise it: say so. If {case.provider}"
         f" gives the transfer a number, add --reference with it.",
@@ -107,10 +141,15 @@ def _look_up(case: Case, refund: Refund) -> Iterator[Advice]:
 def _again(case: Case, refund: Refund) -> Advice:
     """The customer did not get it, and no reason for attention says so."""
     payment = case.payment
-    amount = money(payment, refund.amount)
+    amount = still_owed(payment, [refund])
     if refund.is_withdrawn:
-        knows = "payd sends the main app no event about it; GetRefund shows the refund as CANCELED."
+        knows = (
+            f"payd sends the main app no event about the withdrawn refund {refund.id}; GetRefund"
+            f" shows it as CANCELED."
+        )
     else:
         knows = main_app_knows(case.history, EventType.REFUND_FAILED, about=str(refund.id))
-    text = f"{knows} If the customer is still owed {amount}, refund it again."
-    return case.refund(text, min(refund.amount, left(payment)), refund.reason or "refund again")
+    if amount == 0:
+        return Advice(text=f"{knows} {nothing_more(payment)}")
+    text = f"If the customer is still owed {money(payment, amount)}, refund it again."
+    return case.refund(text, amount, refund.reason or "refund again", first=knows)

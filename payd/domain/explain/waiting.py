@@ -14,7 +14,7 @@ from payd.domain.dispute import DisputeStatus
 from payd.domain.evidence import ProviderStatus, Snapshot
 from payd.domain.explain.attempts import status_checks
 from payd.domain.explain.facts_changed import WHERE_ERRORS_ARE
-from payd.domain.explain.money_back import code_of, not_refunded
+from payd.domain.explain.money_back import code_of, not_refunded, taken_back
 from payd.domain.explain.moves import money_on_its_way
 from payd.domain.explain.reasons import open_reason
 from payd.domain.explain.reported import contents
@@ -27,7 +27,7 @@ from payd.domain.next_action import CryptoTransfer, Redirect, Show
 from payd.domain.outcome import Asking
 from payd.domain.payment import Payment, Status
 from payd.domain.refund import Refund, RefundStatus
-from payd.domain.refunds import NOTHING_LEFT
+from payd.domain.refunds import NOTHING_LEFT, taken
 
 #: Reasons for which an open payment does not go on without a person, and what that person does.
 _BLOCKED: dict[Attention, Callable[[Payment], str]] = {
@@ -278,6 +278,9 @@ def _refund(payment: Payment, refund: Refund) -> WaitingFor:
         case RefundStatus.AWAITING_APPROVAL:
             what = f"An operator other than {refund.requester} has to approve refund {refund.id}"
             return WaitingFor(what=f"{what} of {amount}.", actor=Actor.OPERATOR)
+        case RefundStatus.AWAITING_TRANSFER if taken(payment) > payment.confirmed:
+            what = f"A person has to withdraw refund {refund.id}, or to say that it was sent"
+            return WaitingFor(what=f"{what}: {taken_back(payment)}.", actor=Actor.OPERATOR)
         case RefundStatus.AWAITING_TRANSFER:
             what = f"A person has to send refund {refund.id}: {how_to_send(payment, refund)}."
             return WaitingFor(what=what, actor=Actor.OPERATOR)
@@ -364,6 +367,6 @@ def _nothing(payment: Payment, around: Circumstances) -> str:
         if refund.failure is not None and code_of(refund) != NOTHING_LEFT.code
     ]
     if owed:
-        amount = money(payment, sum(refund.amount for refund in owed))
+        amount = money(payment, max(refund.amount for refund in owed))
         return f"Nothing more happens by itself, but the customer did not get a refund of {amount}."
     return "The payment is over."

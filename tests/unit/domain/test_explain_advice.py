@@ -308,6 +308,50 @@ def test_money_that_nothing_explains_was_taken_back_by_something_unknown() -> No
     assert taken_back(refunded()).startswith("something that payd no longer knows took back")
 
 
+def failed_again(**fields: Any) -> Payment:
+    """A payment whose refund of all the money has failed."""
+    failed = a_refund(RefundStatus.FAILED, amount=DUE)
+    record = AttentionRecord(reason=Attention.REFUND_FAILED, since=NOW, facts=frozenset({"f"}))
+    return refunded(failed, *fields.pop("later", ()), attention_records=(record,), **fields)
+
+
+def test_a_failed_refund_is_not_made_again_where_nothing_is_left() -> None:
+    before = a_refund(
+        RefundStatus.SUCCEEDED, id=UUID(int=8), amount=DUE, create_time=NOW - timedelta(days=1)
+    )
+    text = advised(explained(failed_again(later=(before,))))
+    assert "took back 5.00 USD of the 5.00 USD that was paid. Nothing more has to be sent." in text
+    assert "payd refund " not in text
+
+
+def test_a_failed_refund_that_is_not_known_is_not_made_again() -> None:
+    record = AttentionRecord(reason=Attention.REFUND_FAILED, since=NOW, facts=frozenset({"f"}))
+    text = advised(explained(refunded(attention_records=(record,))))
+    assert "no refund of this payment has failed: refund nothing again." in text
+
+
+def test_a_canceled_refund_is_not_made_again_where_nothing_is_left() -> None:
+    before = a_refund(
+        RefundStatus.SUCCEEDED, id=UUID(int=8), amount=DUE, create_time=NOW - timedelta(days=1)
+    )
+    text = advised(explained(refunded(a_refund(RefundStatus.CANCELED), before)))
+    assert "GetRefund shows it as CANCELED. Refund " in text
+    assert "Nothing more has to be sent." in text
+
+
+def test_a_person_sends_no_refund_while_a_dispute_is_open() -> None:
+    waiting = a_refund(RefundStatus.AWAITING_TRANSFER, next_action=TRANSFER)
+    text = advised(explained(after(refunded(waiting), a_dispute())))
+    assert "Do not send 1.00 USD back while dispute dp_1 is open" in text
+    assert "Transfer " not in text
+
+
+def test_two_refunds_that_failed_on_a_rail_without_refunds_are_sent_by_hand_once() -> None:
+    around = Circumstances(now=at(3), refund_terms=None, can_close=False)
+    text = advised(explained(failed_again(), around))
+    assert "refund 5.00 USD again. payd cannot refund at mock: do it by a transfer" in text
+
+
 # -- reports and events --------------------------------------------------------------------------
 
 

@@ -25,6 +25,7 @@ from payd.ports import Trail
 
 import_module("unit.service.situations_of_ends")
 import_module("unit.service.situations_of_money_back")
+import_module("unit.service.situations_after_money_back")
 
 REPORTED = Origin(actor="provider:mock")
 

@@ -23,6 +23,7 @@ HEADING = "=== "
 # Each adds its situations.
 import_module("unit.service.situations_of_ends")
 import_module("unit.service.situations_of_money_back")
+import_module("unit.service.situations_after_money_back")
 
 
 async def _explained(name: str) -> str:
