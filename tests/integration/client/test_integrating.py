@@ -150,7 +150,7 @@ def typescript(tmp_path_factory: pytest.TempPathFactory) -> Path:
             [npm, "install", *QUIET, *PACKAGES, *PACKAGES_OF_NATS],
             cwd=folder,
             capture_output=True,
-            timeout=120,
+            timeout=600,
             check=True,
         )
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:

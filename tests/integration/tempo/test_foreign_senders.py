@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 import pytest
 from integration.tempo.till import Till, standing
-from integration.tempo.viem import PATIENCE_S, install_viem
+from integration.tempo.viem import PATIENCE_S
 from pytempo import TempoTransaction, as_address
 from pytempo.contracts import TIP20
 from support.tempo import ALPHA, CHAIN_ID, PRIVATE_KEYS, due, units
@@ -147,9 +147,10 @@ def test_a_plain_transfer_of_web3_is_found_and_placed_by_a_person(till: Till) ->
 
 
 @pytest.fixture(scope="module")
-def viem(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def transferring(viem: Path) -> Path:
     """A folder with viem and a program that transfers."""
-    return install_viem(tmp_path_factory.mktemp("viem"), {"transfer.js": TRANSFER})
+    (viem / "transfer.js").write_text(TRANSFER)
+    return viem
 
 
 def run_viem(folder: Path, transfer: Mapping[str, Any]) -> str:
@@ -166,12 +167,12 @@ def run_viem(folder: Path, transfer: Mapping[str, Any]) -> str:
     return done.stdout.strip()
 
 
-def test_viem_makes_the_transfer_that_a_wallet_is_asked_for(till: Till, viem: Path) -> None:
+def test_viem_makes_the_transfer_that_a_wallet_is_asked_for(till: Till, transferring: Path) -> None:
     payment = till.start()
     request = json.loads(due(payment).wallet_request)
     assert request["method"] == "wallet_transfer"
     transaction = run_viem(
-        viem, {"url": till.chain.url, "key": PRIVATE_KEYS[0], "request": request}
+        transferring, {"url": till.chain.url, "key": PRIVATE_KEYS[0], "request": request}
     )
 
     [receipt] = is_paid(till, payment).receipts

@@ -18,7 +18,7 @@ import pytest
 import rlp
 from eth_account import Account
 from integration.tempo.till import Till, open_till, standing
-from integration.tempo.viem import PATIENCE_S, install_viem
+from integration.tempo.viem import PATIENCE_S
 from pytempo import TempoTransaction
 from pytempo.contracts import TIP20
 from support.daemon import Place
@@ -146,10 +146,11 @@ class Shop:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(viem: Path) -> Path:
     """With viem, a wallet and a sponsor."""
-    made = tmp_path_factory.mktemp("sponsored")
-    return install_viem(made, {"service.js": SERVICE, "wallet.js": WALLET})
+    (viem / "service.js").write_text(SERVICE)
+    (viem / "wallet.js").write_text(WALLET)
+    return viem
 
 
 @pytest.fixture(scope="module")
