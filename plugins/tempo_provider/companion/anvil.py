@@ -30,7 +30,8 @@ RECEIVER = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266"
 #: VirtualMaster), and the id under which it registers the account.
 MASTER_SALT = 0xABF52BAF
 MASTER_ID = "0x58e21090"
-_DOWNLOAD_S = 120
+#: Some 60 MB, also by a slow line.
+_DOWNLOAD_S = 300
 #: anvil writes the whole chain each time, some 150 MB after a day.
 _SAVE_S = 30
 #: Blocks on top of one that make it final.
