@@ -19,6 +19,11 @@ from payd.config import SETTINGS
 ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "deploy"
 COMPOSE = DEPLOY / "docker-compose.payment.yml"
+#: Settings that are no variables of the host, and why.
+NOT_OF_THE_HOST = {
+    "VAULT_SECRET_ID_PATH": "a file in deploy/secrets, wherever VAULT_ADDR is set",
+    "STRIPE_API_BASE": "for tests; refused in production",
+}
 NO_ENGINE = "no container engine on this machine: the image itself is not built"
 
 
@@ -261,25 +266,35 @@ def test_keys_of_later_versions_are_read_where_an_operator_says_so(name: str) ->
         assert services["payd"]["environment"][name] == file
 
 
-def test_without_vault_no_variable_of_vault_is_set() -> None:
-    """Some of them alone would be a mistake in the configuration."""
-    given = read_composition(COMPOSE, PAYD_TLS="internal")["services"]["payd"]["environment"]
-    assert {value for name, value in given.items() if name.startswith("VAULT_")} == {""}
+def optional_settings() -> set[str]:
+    """Variables of the settings of Vault and of the providers in the image, without secrets."""
+    page = (ROOT / "docs/configuration.md").read_text()
+    rows = re.findall(
+        r"^\| `(?:vault|providers\.(?:stripe|tempo))\.\w+` \| `(\w+)` \|", page, re.MULTILINE
+    )
+    assert len(rows) > 30
+    return {*rows, "STRIPE_ENABLED", "TEMPO_ENABLED"}
 
 
-def test_vault_and_tempo_are_set_by_variables_of_the_host() -> None:
-    said = {
-        "VAULT_ADDR": "https://vault.internal:8200",
-        "VAULT_ROLE_ID": "payd",
-        "VAULT_SECRET_PATH": "secret/payd",
-        "TEMPO_ENABLED": "true",
-        "TEMPO_RPC_URL": "https://rpc.example.com",
-        "TEMPO_CHAIN_ID": "4217",
-        "TEMPO_RECEIVER_ADDRESS": "0x1111111111111111111111111111111111111111",
-    }
+def test_what_an_operator_sets_of_vault_stripe_and_tempo_on_the_host_reaches_payd() -> None:
+    """A variable that the composition leaves out is ignored in silence."""
+    said = {name: f"value of {name}" for name in optional_settings() - NOT_OF_THE_HOST.keys()}
     services = read_composition(COMPOSE, PAYD_TLS="internal", **said)["services"]
     for name in ("payd", "migrate", "create-stream"):
         given = services[name]["environment"]
-        assert {key: given[key] for key in said} == said
+        assert {key: given.get(key) for key in said} == said
         assert given["VAULT_SECRET_ID_PATH"] == "/run/secrets/vault_secret_id"
         assert "public" in services[name]["networks"], "Vault is outside"
+
+
+def test_of_what_is_not_set_on_the_host_payd_has_its_own_default() -> None:
+    """Some variables of Vault alone would even be a mistake in the configuration."""
+    given = read_composition(COMPOSE, PAYD_TLS="internal")["services"]["payd"]["environment"]
+    assert {name: given[name] for name in optional_settings() if given.get(name)} == {
+        "STRIPE_ENABLED": "false",
+        "TEMPO_ENABLED": "false",
+    }
+
+
+def test_an_exception_is_a_setting() -> None:
+    assert NOT_OF_THE_HOST.keys() <= optional_settings()
