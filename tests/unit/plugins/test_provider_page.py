@@ -16,6 +16,7 @@ import attrs
 import click
 import pytest
 import trio
+import yaml
 from click.testing import CliRunner
 
 import payd.plugins
@@ -410,3 +411,27 @@ async def test_a_batch_is_several_events(examples: ModuleType) -> None:
     request = WebhookRequest(body=body, headers={})
     events = provider.verify(request, {"webhook_secret": ()}, NOW)
     assert [event.id for event in events] == ["payment:1:paid", "payment:2:paid"]
+
+
+def test_the_skeletons_workflow_installs_and_tests_as_the_page_does() -> None:
+    """payd by hash and by path, from a checkout in a folder that pytest leaves alone."""
+    folder = ROOT / "examples/providers/acme"
+    [job] = yaml.safe_load((folder / ".github/workflows/check.yml").read_text())["jobs"].values()
+    [_, payd] = [step for step in job["steps"] if "actions/checkout@" in step.get("uses", "")]
+    assert job["env"]["PAYD"] == payd["with"]["path"]
+    assert payd["with"]["path"].startswith(".")
+    assert payd["with"]["repository"] == "${{ vars.PAYD_REPOSITORY }}"
+    install, _, editable, _, _ = first_commands(PAGE)
+    environment, *commands = [step["run"] for step in job["steps"] if "run" in step]
+    assert environment.startswith("python -m venv ")
+    assert commands == [
+        install,
+        editable.replace("./hooli[test]", ".[test]"),
+        "pytest --payd-report=report",
+    ]
+    assert first_commands((folder / "README.md").read_text()) == [*commands[:2], "pytest"]
+
+
+def first_commands(page: str) -> list[str]:
+    """The lines of the page's first block of commands."""
+    return page.partition("```sh\n")[2].partition("```")[0].splitlines()
