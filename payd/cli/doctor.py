@@ -113,11 +113,13 @@ def pages_finding(config: Any) -> Finding:
 
 
 def how_to_add(config: Any, name: str, variable: str) -> str:
-    """Return the command that makes a key where this host has its other secrets."""
+    """Say how this host gets a key, beside its other secrets; never replace one that exists."""
     if config.vault.addr is not None:
         return f'run `vault kv patch {config.vault.secret_path} {name}="$(openssl rand -hex 32)"`'
     password = config.database.password_file
     file = password.parent / name if password else Path("secrets") / name
+    if file.exists():
+        return f"set {variable}={file}; the file exists, so do not make another key"
     return f"run `(umask 077; openssl rand -hex 32 > {file})` and set {variable}={file}"
 
 

@@ -191,7 +191,9 @@ def cancel(refund_id: str, note: str, as_json: bool, **target: Any) -> None:
 @refunds.command()
 @click.argument("refund_id")
 @click.option("--succeeded", "outcome", flag_value="SUCCEEDED", help="The money has gone back.")
-@click.option("--failed", "outcome", flag_value="FAILED", help="The money never will go back.")
+@click.option(
+    "--failed", "outcome", flag_value="FAILED", help="The money was not sent, and never will be."
+)
 @click.option(
     "--reference",
     default="",

@@ -12,6 +12,7 @@ from payd.codec.messages import payment_message
 from payd.domain.attention import Attention, AttentionRecord
 from payd.domain.payment import Status
 from payd.domain.refund import RefundStatus
+from payd.transport.console.actions import offered
 from payd.transport.console.reason_lines import ReasonLine, reason_lines, reason_means
 from payd.transport.grpc.settled import add_settled
 
@@ -29,6 +30,16 @@ def test_each_reason_says_what_it_means_and_what_to_do(reason: Attention) -> Non
     means = reason_means(reason.value)
     assert means.endswith(".")
     assert means.count(". ") + means.count("; ") + means.count(", ") >= 1
+
+
+@pytest.mark.parametrize(
+    ("status", "is_offered"),
+    [(Status.CREATING, True), (Status.PENDING, True), (Status.PROCESSING, False)],
+)
+def test_canceling_is_offered_only_while_payd_would_do_it(status: Status, is_offered: bool) -> None:
+    payment = a_payment(status=status)
+    answer = payment_of(add_settled(payment_message(payment), payment))
+    assert ("cancel" in offered(answer)) is is_offered
 
 
 def test_a_reason_of_a_newer_version_stands_without_a_sentence() -> None:
@@ -67,8 +78,8 @@ def test_the_difference_of_tokens_is_exact() -> None:
 @pytest.mark.parametrize(
     ("status", "said"),
     [
-        (RefundStatus.SUCCEEDED, "nothing of it can be sent back now"),
-        (RefundStatus.PENDING, "nothing of it can be sent back now"),
+        (RefundStatus.SUCCEEDED, "the surplus was sent back, or a dispute holds it"),
+        (RefundStatus.PENDING, "the surplus was sent back, or a dispute holds it"),
         (RefundStatus.FAILED, "10.00 USD too much"),
         (RefundStatus.CANCELED, "10.00 USD too much"),
     ],

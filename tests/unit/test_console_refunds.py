@@ -169,7 +169,7 @@ def test_a_refund_that_waits_for_a_transfer_says_what_to_send() -> None:
 def test_the_requester_sees_which_other_operators_may_approve() -> None:
     stored = a_refund(status=RefundStatus.AWAITING_APPROVAL, requester="console/alice")
     [refund] = paid(refunds=(stored,)).refunds
-    assert "that is bob, carol; on" in approval(refund, "alice", ("carol", "alice", "bob"))
+    assert "In the console: bob, carol. On" in approval(refund, "alice", ("carol", "alice", "bob"))
     alone = approval(refund, "alice", ("alice",))
     assert alone.endswith(
         f"payd refunds approve {refund.id}, with a certificate of another operator."

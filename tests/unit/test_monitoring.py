@@ -1,7 +1,9 @@
 """The alert rules and the dashboard speak of metrics that there are, and of nothing else."""
 
 import json
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -126,6 +128,38 @@ def test_each_section_of_an_alert_has_numbered_steps() -> None:
     assert not [
         section[:60] for section in sections if not re.search(r"^1\. ", section, re.MULTILINE)
     ]
+
+
+def test_the_runbooks_commands_get_every_file_that_the_units_give_payd(tmp_path: Path) -> None:
+    """Without one of them `payd doctor` would have the reader make a key that exists."""
+    units = (ROOT / "deploy" / "systemd").rglob("*")
+    given = {
+        name
+        for unit in units
+        if unit.is_file()
+        for name in re.findall(r"^Environment=(\w+_FILE)=.", unit.read_text(), re.MULTILINE)
+    }
+    assert len(given) > 8
+    [function] = re.findall(
+        r"^payd\(\) \(\n.*?^\)\n", RUNBOOK.read_text(), re.MULTILINE | re.DOTALL
+    )
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    (tmp_path / "payd.env").touch()
+    for name in re.findall(r"(\w+):[A-Z_]+", function):
+        (secrets / name).write_text("secret")
+    script = function.replace("/etc/payd", str(tmp_path)).replace("/opt/payd/bin/payd", "env")
+    ran = subprocess.run(
+        ["sh", "-c", f"{script}payd"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": os.environ["PATH"]},
+    )
+    lines = dict(line.split("=", 1) for line in ran.stdout.splitlines() if "=" in line)
+    assert given <= lines.keys()
+    for name in given - {one for one in given if one.startswith("GRPC_")} - {"DB_PASSWORD_FILE"}:
+        assert Path(lines[name]).read_text() == "secret"
 
 
 def test_the_runbook_names_panels_and_log_events_that_exist() -> None:

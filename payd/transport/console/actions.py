@@ -13,7 +13,8 @@ Form = Mapping[str, str]
 #: (client, id of the payment or refund, form, caller) → whatever payd answered.
 Perform = Callable[[PaymentClient, str, Form, Caller], Awaitable[Any]]
 
-_CANCELABLE = frozenset({Status.CREATING, Status.PENDING, Status.PROCESSING})
+#: payd cancels no payment of which it has seen money.
+_CANCELABLE = frozenset({Status.CREATING, Status.PENDING})
 _NOTE_LENGTH_MAX = 500
 _REFERENCE_LENGTH_MAX = 512
 

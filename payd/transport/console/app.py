@@ -1,6 +1,7 @@
 """The console's application: who may enter, and the pages behind it."""
 
 import hmac
+import math
 from collections.abc import Callable
 from typing import cast
 from urllib.parse import quote
@@ -168,8 +169,9 @@ class _Entrance:
         try:
             proof = await self.console.logins.proof_of(name, password)
         except TooManyLogins as error:
-            response = self._login_page(429, "login.wait", target)
-            response.headers["Retry-After"] = str(max(1, round(error.wait_s)))
+            wait_s = max(1, math.ceil(error.wait_s))
+            response = self._login_page(429, "login.wait", target, wait_s)
+            response.headers["Retry-After"] = str(wait_s)
             return response
         if proof is None:
             return self._login_page(403, "login.wrong", target)
@@ -192,11 +194,12 @@ class _Entrance:
         status = error.code or 500
         return self._notice("missing" if status == 404 else "failed", status)
 
-    def _login_page(self, status: int, problem: str, target: str) -> Response:
+    def _login_page(self, status: int, problem: str, target: str, wait_s: int = 0) -> Response:
         return self.renderer.page(
             "login.html",
             status,
             problem=problem,
+            wait_s=wait_s,
             target=own_path(target),
             proxy_user=self.console.logins.proxy_user(_headers()),
         )

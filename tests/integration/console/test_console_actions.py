@@ -183,7 +183,7 @@ def test_a_large_refund_needs_two_operators_of_the_console(console: RunningConso
         for path in (f"/payments/{payment.id}", "/refunds?status=AWAITING_APPROVAL", "/", approve):
             shown = alice.read(path)
             assert "You requested this refund, so another operator has to approve it." in shown
-            assert "In the console that is bob; on the command line: payd refunds approve" in shown
+            assert "In the console: bob. On the command line: payd refunds approve" in shown
             assert f'href="{approve}"' not in shown
             assert f'action="{approve}"' not in shown
         forced = alice.client.post(approve, data={**fields_of(page), "note": "mine"})
@@ -288,7 +288,7 @@ def test_a_dead_letter_is_looked_at_and_put_back_with_the_operators_name(
             event,
             f'href="/payments/{payment.id}"',
             "no such user",
-            "Its audit trail will keep the name",
+            "trail keeps your name",
             "21 bytes",
             "<dt>Age",
         ):

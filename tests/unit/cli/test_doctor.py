@@ -130,6 +130,17 @@ def test_a_missing_key_is_added_where_the_other_secrets_are() -> None:
     assert "FILE" not in in_vault
 
 
+def test_a_key_that_exists_is_named_and_never_made_again(tmp_path: Path) -> None:
+    config = settings()
+    here = config.database.model_copy(update={"password_file": tmp_path / "db_password"})
+    (tmp_path / "page_key").write_text("key")
+    said = how_to_add(
+        config.model_copy(update={"database": here}), "page_key", "PAYD_HTTP_PAGE_KEY_FILE"
+    )
+    assert said.startswith(f"set PAYD_HTTP_PAGE_KEY_FILE={tmp_path / 'page_key'}; the file exists")
+    assert "openssl" not in said
+
+
 def test_everything_down_is_reported_line_by_line_and_ends_with_1(
     process: Process, own: Path, tmp_path: Path
 ) -> None:
