@@ -308,9 +308,37 @@ def test_a_receiver_that_is_the_guard_stops_the_start(place: Place) -> None:
 def test_a_real_node_without_a_fork_schedule_is_no_reason_not_to_start(
     place: Place, chain: Chain
 ) -> None:
-    with running_with_tokens(place.without_forks(), chain.url) as (daemon, _):
+    with running_with_tokens(place, chain.url) as (daemon, _):
         logged = [line for line in daemon.lines if line.get("event") == "chain_fork_unknown"]
     assert len(logged) == 1
+
+
+#: `payd` whose loop monitor measures what a step computes: on a busy machine all else takes longer.
+COMPUTED_STEPS = """
+import time
+import payd.__main__
+import payd.providers.loop_monitor
+payd.providers.loop_monitor.perf_counter = time.thread_time
+payd.__main__.main()
+"""
+
+
+class ComputingDaemon(Daemon):
+    program = ("-c", COMPUTED_STEPS, "serve")
+
+
+def test_at_the_start_the_chains_libraries_do_not_block_the_loop(
+    place: Place, chain: Chain
+) -> None:
+    """In a process of its own, which has not imported them yet: that is a second and more."""
+    daemon = ComputingDaemon(place.without_forks(), **tempo_environment(chain.url))
+    try:
+        daemon.wait_started()
+        wait_until_read(place, chain)
+    finally:
+        daemon.stop()
+    wrong = {"provider_not_loaded", "provider_held_loop"}
+    assert [line for line in daemon.lines if line.get("event") in wrong] == []
 
 
 def test_without_any_endpoint_the_daemon_starts_and_takes_no_tokens(place: Place) -> None:
