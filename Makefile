@@ -97,9 +97,9 @@ app-part: $(FOR_TEST)
 	@$(BIN)/python -m pytest tests/browser
 
 # The tests that depend on the interpreter; `make pythons` runs them on each.
-fast: $(FOR_TEST) ## Unit, walk, contract and degraded-mode tests, without coverage
-	@$(BIN)/python -m pytest tests/unit tests/walks tests/test_house.py tests/test_language.py --ignore=tests/unit/cli -q
-	@$(BIN)/python -m pytest tests/contract tests/integration/degraded -q
+fast: $(FOR_TEST) ## Unit, walk, simulated, contract and degraded-mode tests, without coverage
+	@$(BIN)/python -m pytest tests/unit tests/walks tests/simulation tests/test_house.py tests/test_language.py --ignore=tests/unit/cli -q
+	@$(BIN)/python -m pytest tests/unit/cli tests/contract tests/integration/degraded -q
 
 pythons: ## make fast on every other supported Python of this machine
 	@PYTHON=$(PYTHON) .ci/pythons

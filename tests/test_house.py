@@ -258,3 +258,16 @@ def test_the_parts_of_the_integration_tests_are_all_of_them() -> None:
     named = set(re.findall(r"\w+", " ".join(parts)))
     folders = {folder.name for folder in (ROOT / "tests/integration").iterdir() if folder.is_dir()}
     assert folders - {"__pycache__"} <= named
+
+
+def test_the_fast_tests_are_all_but_those_of_the_whole_daemon() -> None:
+    """`make fast` runs on each supported Python; what one run of it ignores, another one has."""
+    makefile = (ROOT / "Makefile").read_text()
+    recipe = re.search(r"^fast:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
+    assert recipe is not None
+    named = set(re.findall(r"(?<= )tests/\S+", recipe[1]))
+    ignored = set(re.findall(r"(?<=--ignore=)\S+", recipe[1]))
+    tests = (ROOT / "tests").rglob("test_*.py")
+    parts = {f"tests/{path.relative_to(ROOT).parts[1]}" for path in tests}
+    assert parts - {"tests/integration", "tests/browser", "tests/torture"} <= named
+    assert ignored <= named
