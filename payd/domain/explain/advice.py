@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import reduce
 
 from payd.domain.attention import Attention
+from payd.domain.decide import EventType
 from payd.domain.dispute import DisputeStatus
 from payd.domain.evidence import ProviderStatus, Receipt
 from payd.domain.explain.case import NOTE, Case
@@ -52,7 +53,8 @@ def _provider(case: Case) -> Iterator[Advice]:
         open_at = case.payment.status.is_open and case.payment.provider_reference is not None
         pays = (
             f" The customer can still pay at {case.provider} meanwhile. payd counts that money when"
-            f" {case.provider} is enabled again; let nobody pay again before."
+            f" {case.provider} is enabled again. Until then do not let the customer pay by a new"
+            f" payment."
         )
         yield Advice(
             text=f"Enable {case.provider} and restart payd.{pays if open_at else ''} To see which"
@@ -90,7 +92,7 @@ def _why_unmatched(payment: Payment, receipt: Receipt) -> str:
     if receipt.details.get("likely_payment") == str(payment.id):
         its_memo = f"its memo {memo}" if memo else "its memo"
         return (
-            f"{its_memo} is that of none. It is the memo of this payment but for one mistake, such"
+            f"no payment has {its_memo}. It differs from this payment's memo by one mistake, such"
             f" as a wrong character, so it was probably meant for this one."
         )
     carried = (
@@ -106,9 +108,11 @@ def _then_missing(case: Case, receipt: Receipt) -> str:
     rest = payment.due - payment.confirmed - receipt.amount
     missing = f"{money(payment, rest)} is" if rest > 0 else "nothing is"
     sender = receipt.details.get("sender")
+    is_likely = receipt.details.get("likely_payment") == str(payment.id)
+    proof = "a memo with a mistake" if is_likely else "the amount alone"
     of_sender = f" whether they sent it from {sender}" if sender else ""
     return (
-        f"Ask the customer{of_sender}: the amount alone is no proof. If it was meant for this one,"
+        f"Ask the customer{of_sender}: {proof} is no proof. If it was meant for this one,"
         f" attach it; {missing} missing then. If not, leave it."
     )
 
@@ -119,7 +123,7 @@ def _inquiries(case: Case) -> Iterator[Advice]:
             due = dispute.evidence_due_time
             time = f" by {when(due)}" if due else ""
             yield Advice(
-                text=f"Answer inquiry {dispute.id} in the dashboard of {case.provider}{time}. That"
+                text=f"Answer inquiry {dispute.id} {case.looks}{time}. That"
                 f" is not required, but without a good answer it may become a dispute."
             )
 
@@ -180,19 +184,44 @@ def _end(case: Case) -> Iterator[Advice]:
                 f" PAID_AFTER_CLOSE, for a person to send it back."
             )
         case Status.FAILED | Status.EXPIRED if payment.received == 0:
-            due = money(payment, payment.due)
-            if payment.provider_reference is None and payment.asking is Asking.NOT_ATTEMPTED:
-                yield Advice(
-                    text=f"The customer and the card are not the cause: {case.provider} could not"
-                    f" be reached. Until it can, a new payment of {due} fails the same way. To see"
-                    f" how it stands:",
-                    command="payd providers",
-                )
-                return
+            yield _pay_again(case)
+        case Status.COMPLETED if payment.late and _was_over_for_the_main_app(case.history):
             yield Advice(
-                text=f"If the customer still wants to pay {due}, such as by another card, the main"
-                f" app has to create a new payment."
+                text="The main app was told that the payment had ended unpaid. Make sure that it"
+                " delivers, and that the customer has not paid a second time by a new payment."
             )
+
+
+def _was_over_for_the_main_app(history: History) -> bool:
+    ends = {EventType.CANCELED.value, EventType.FAILED.value}
+    return any(event.publish_time for event in history.events if event.subject in ends)
+
+
+def _pay_again(case: Case) -> Advice:
+    """How the customer can pay after a payment that ended without money, and not pay both."""
+    payment, rules = case.payment, case.around.rules
+    due = money(payment, payment.due)
+    if payment.provider_reference is None and payment.asking is Asking.NOT_ATTEMPTED:
+        return Advice(
+            text=f"The customer and the card are not the cause: {case.provider} could not be"
+            f" reached. Until it can, a new payment of {due} fails the same way; then the main app"
+            f" has to create one. To see how it stands:",
+            command="payd providers",
+        )
+    if not case.around.can_close:
+        return Advice(
+            text=f"If the customer still wants to pay {due}, ask first whether they have sent"
+            f" anything. If not, the main app has to create a new payment; nothing more may be sent"
+            f" to the old address or memo."
+        )
+    again = f"If the customer still wants to pay {due}, the main app has to create a new payment."
+    end = payment.late_end(rules.late_window)
+    if not payment.provider_reference or not rules.late_payments_complete or case.around.now > end:
+        return Advice(text=again)
+    return Advice(
+        text=f"{again} Until {when(end)} money that was already under way still completes this one:"
+        f" ask the customer first whether the first attempt was charged."
+    )
 
 
 def _why_cancel(payment: Payment) -> str:
@@ -223,7 +252,7 @@ def _where_refunded(case: Case) -> str:
 def _events(case: Case) -> Iterator[Advice]:
     if any(event.publish_time is None for event in case.history.events):
         yield Advice(
-            text="payd publishes the waiting events by itself once NATS answers. If one still waits"
-            " after a minute, see what is wrong:",
+            text="payd publishes the waiting events by itself, as soon as NATS takes them. If one"
+            " still waits after a minute, see what is wrong:",
             command="payd doctor",
         )

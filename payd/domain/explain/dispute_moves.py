@@ -46,7 +46,7 @@ def _needs_response(payment: Payment, dispute: Dispute) -> tuple[str, str]:
 
 
 def _under_review(payment: Payment, dispute: Dispute) -> tuple[str, str]:
-    return f"The bank examines dispute {dispute.id}: it decides.", "It was answered."
+    return f"The bank examines dispute {dispute.id} and will decide it.", "It was answered."
 
 
 def _withdrawn(payment: Payment, dispute: Dispute) -> tuple[str, str]:

@@ -128,7 +128,7 @@ def _cancel_asked(move: Move) -> Said:
         then = f"payd keeps the request until it knows what became of it at {move.provider}"
     else:
         then = f"payd asks {move.provider} to close it"
-    return Said(f"Cancelling was requested{note}.", f"The caller wants it closed; {then}.")
+    return Said(f"Canceling was requested{note}.", f"The caller wants it closed; {then}.")
 
 
 def _canceled(move: Move) -> Said:
@@ -143,8 +143,8 @@ def _canceled(move: Move) -> Said:
         why = f"The request never reached {provider}: nothing that can be paid exists."
     elif after.provider_reference is not None:
         why = (
-            f"{provider} cannot close a payment, so money can still be sent; its newest status"
-            f" shows none."
+            f"{provider} cannot close a payment, so money can still be sent to its address. At the"
+            f" last look there was no money."
         )
     elif after.asking is Asking.ANSWERED:
         why = f"{provider} declined the request: nothing that can be paid exists."

@@ -56,7 +56,10 @@ def on_reasons(case: Case) -> Iterator[Advice]:
 
 def _outcome_unknown(case: Case) -> Iterator[Advice]:
     payment, provider = case.payment, case.provider
-    look = f"Look for payd:{payment.id}:create:v1 in the dashboard of {provider}."
+    look = (
+        f"Look for the payment of {money(payment, payment.due)} {case.looks}: it carries payd's id"
+        f" {payment.id}, such as in its metadata, payment_id."
+    )
     if case.around.can_look_up:
         yield Advice(
             text=f"{look} If it is there, payd takes it over when it asks:",
@@ -70,10 +73,16 @@ def _outcome_unknown(case: Case) -> Iterator[Advice]:
         )
     end = "is canceled" if payment.status is Status.CANCELING else "expires"
     ends = f", and {end} when {provider} says so" if case.around.can_look_up else ""
+    untold = (
+        ""
+        if case.around.can_look_up
+        else " payd sends the main app no event about it: tell it that the customer may pay by a"
+        " new payment."
+    )
     closed = "" if case.around.can_look_up else ", or you have closed it there"
     yield Advice(
         text=f"If it is not there{closed}, no money can come, and payd needs nothing: the payment"
-        f" stays {payment.status.value}{ends}. To take it off the list:",
+        f" stays {payment.status.value}{ends}.{untold} To take it off the list:",
         command=f"payd attention resolve {payment.id} OUTCOME_UNKNOWN {NOTE}",
     )
 
@@ -203,7 +212,7 @@ def _mismatch(case: Case) -> Iterator[Advice]:
             f" becomes CANCELED. The main app has to create a new payment.",
             command=f"payd cancel {payment.id}",
         )
-    refund = f"efund it in the dashboard of {provider}: payd does not count that money"
+    refund = f"efund it {case.looks}: payd does not count that money"
     yield Advice(
         text=f"The customer has paid {reference}. R{refund}, and cannot send it back."
         if is_paid
@@ -228,21 +237,34 @@ def _wrong_token(case: Case) -> Iterator[Advice]:
         to = f" to {sender}" if sender else " to the sender"
         of = receipt.details.get("receiver") or account or "the account that received it"
         yield Advice(text=f"Send {amount} back{to}, from {of} (receipt {receipt.id}).{units}")
-    if not others:
+    went = _refunds_in_another_asset(payment)
+    if went:
+        yield Advice(
+            text=f"{case.provider} reports {listing(went)}, which is money that goes to the"
+            f" customer. Send nothing for it. Look at it {case.looks}, and tell the main app what"
+            f" went back."
+        )
+    elif not others:
         yield Advice(text="Send it back to the customer, from the account that received it.")
 
 
+def _refunds_in_another_asset(payment: Payment) -> list[str]:
+    """What stands behind WRONG_TOKEN and is no money that came."""
+    [record] = (one for one in payment.attention_records if one.reason is Attention.WRONG_TOKEN)
+    return sorted(fact for fact in record.facts if fact.startswith("refund "))
+
+
 def _conflict(case: Case) -> Iterator[Advice]:
-    reference = case.payment.provider_reference or f"payd:{case.payment.id}:create:v1"
+    reference = case.payment.provider_reference or f"the payment {case.payment.id}"
     differences = " ".join(contradictions(case.history))
     look = f"Compare it with what {case.provider} shows for {reference}"
     more = taken(case.payment) - case.payment.confirmed
     if case.payment.status.is_open:
         look = (
-            f"{look}. If it fits the payment as payd has it, there is nothing else to do. If not,"
-            f" let payd ask {case.provider} now, and explain the payment again. If they still"
-            f" differ, ask the support of {case.provider}, and leave this open. Do not cancel the"
-            f" payment before"
+            f"{look}. If {case.provider} shows what payd shows, resolve this. If not, let payd ask"
+            f" {case.provider} now, with the command below, and explain the payment again. If they"
+            f" still differ, ask the support of {case.provider}, and leave this open. Until then do"
+            f" not cancel the payment"
         )
     elif more > 0:
         much = money(case.payment, more)
@@ -253,10 +275,11 @@ def _conflict(case: Case) -> Iterator[Advice]:
     else:
         look = (
             f"{look}. If that agrees with the amounts that payd counts, there is nothing else to"
-            f" do. If not, {case.provider} is right: settle the difference with the customer by"
-            f" hand"
+            f" do. If not, {case.provider} is right about what has moved: compare the main app"
+            f" with it. Send the customer something only if they got less than they are owed"
         )
-    yield Advice(text=f"{differences} {look}.".strip())
+    command = f"payd payments sync {case.payment.id}" if case.payment.status.is_open else ""
+    yield Advice(text=f"{differences} {look}.".strip(), command=command)
 
 
 def _refunded_externally(case: Case) -> Iterator[Advice]:
@@ -271,16 +294,18 @@ def _refunded_externally(case: Case) -> Iterator[Advice]:
             named = money(payment, first_amount(case.history, refund))
             differs = (
                 f" The event named {named}. If {case.provider} shows {counts}, change {named} to"
-                f" {counts} in the main app. If it shows {named}, the main app is right. payd goes"
-                f" on counting {counts}, so it refunds less than is left: refund the rest in the"
-                f" dashboard of {case.provider}."
+                f" {counts} in the main app. If it shows {named}, change nothing in the main app:"
+                f" payd goes on counting {counts}, so it refuses to refund the last"
+                f" {money(payment, abs(refund.amount - first_amount(case.history, refund)))}."
+                f" Nothing has to be sent now; if the customer is ever owed that, refund it"
+                f" {case.looks}."
                 if named != counts
                 else ""
             )
             sentences.append(f"{knows} {counts} counts as refunded.{differs}")
         else:
             sentences.append("It is on its way; payd sends payment.refunded when it succeeds.")
-    sentences.append(f"Find out who refunded it in the dashboard of {case.provider}, and why.")
+    sentences.append(f"Find out {case.looks} who refunded it, and why.")
     yield Advice(text=" ".join(sentences))
 
 
@@ -351,9 +376,11 @@ def _disputed(case: Case) -> Iterator[Advice]:
     for dispute in waiting:
         due = dispute.evidence_due_time
         time = f" by {when(due)}" if due else ""
+        amount = in_asset(case.payment, dispute.asset, dispute.amount)
         yield Advice(
-            text=f"Answer {dispute.id} in the dashboard of {case.provider}{time}, or it is lost."
-            f" This ends with the bank's decision."
+            text=f"Answer {dispute.id} {case.looks}{time}, or the bank gives {amount} to the"
+            f" customer. Show what proves that the customer got what they paid for. This ends with"
+            f" the bank's decision."
         )
     if not waiting:
         yield Advice(text="There is nothing to do: this ends with the bank's decision.")
@@ -367,14 +394,14 @@ def _lost_dispute(case: Case) -> Iterator[Advice]:
 def _stuck(case: Case) -> Iterator[Advice]:
     yield Advice(
         text=f"There is no news since {when(_last_news(case))}; {WHERE_ERRORS_ARE}. STUCK ends"
-        f" by itself when payd knows the outcome. See whether {case.provider} answers; if not, ask"
-        f" its operator.",
+        f" by itself when payd knows the outcome. See whether {case.provider} answers; if not, look"
+        f" at its status page, or ask its support.",
         command="payd providers",
     )
     payment, reference = case.payment, case.payment.provider_reference
     if payment.status.is_open and reference is not None:
         yield Advice(
-            text=f"Look at {reference} in the dashboard of {case.provider}. If it is paid there, no"
+            text=f"Look at {reference} {case.looks}. If it is paid there, no"
             f" money is lost: payd counts it when {case.provider} answers. Until then do not let"
             f" the customer pay again.{_may_close(case)}"
         )

@@ -129,12 +129,12 @@ def _duplicate(payment: Payment, facts: str) -> str:
 
 def _mismatch(payment: Payment, facts: str) -> str:
     due = money(payment, payment.due)
-    return f"{facts} at {payment.provider}, but {due} is due; such money does not count."
+    return f"{facts} at {payment.provider}, but {due} is due: what is paid there does not count."
 
 
 def _wrong_token(payment: Payment, facts: str) -> str:
     unit = payment.crypto.currency if payment.crypto else payment.amount.currency_code
-    return f"money came in another token than {unit} and does not count ({facts})."
+    return f"money came, or went back, in another asset than {unit}, and does not count ({facts})."
 
 
 def _conflict(payment: Payment, facts: str) -> str:

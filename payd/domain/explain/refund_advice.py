@@ -106,8 +106,8 @@ def _send(case: Case, refund: Refund) -> Iterator[Advice]:
             command=f"payd refunds get {refund.id}",
         )
     yield Advice(
-        text=f"If it was sent otherwise, payd does not recognise it: say so. If {case.provider}"
-        f" gives the transfer a number, add --reference with it.",
+        text=f"If you have sent it without {_mark(refund)}, payd cannot see it: tell payd with this"
+        f" command. Add --reference and the transaction's id if there is one.",
         command=f"payd refunds settle {refund.id} --succeeded {NOTE}",
     )
     yield Advice(
@@ -122,13 +122,15 @@ def _mark(refund: Refund) -> str:
 
 
 def _look_up(case: Case, refund: Refund) -> Iterator[Advice]:
+    reference = case.payment.provider_reference or "the payment"
     from_time = refund.create_time + case.around.refund_settle_after
     early = f" payd takes that from {when(from_time)} on." if case.around.now < from_time else ""
     yield Advice(
-        text=f"Look for payd:{refund.id}:refund:v1 in the dashboard of {case.provider}, and do not"
-        f" refund it again before this is settled. If it is there and pending, wait until it has"
-        f" ended. If it is there and has succeeded, say so; ID is the number that {case.provider}"
-        f" gives the refund.{early}",
+        text=f"Open {reference} {case.looks} and look at its refunds: this one is of"
+        f" {money(case.payment, refund.amount)} and carries payd's id of it, {refund.id} (such as"
+        f" in its metadata, refund_id). Do not refund it again before this is settled. If it is"
+        f" there and pending, wait until it has ended. If it is there and has succeeded, say so; ID"
+        f" is {case.provider}'s id of the refund, such as re_….{early}",
         command=f"payd refunds settle {refund.id} --succeeded --reference ID {NOTE}",
     )
     yield Advice(

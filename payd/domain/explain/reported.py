@@ -58,7 +58,7 @@ def contradictions(history: History) -> list[str]:
 
 def _two(payment: Payment, first: StoredReport, second: StoredReport) -> str:
     return (
-        f"Report {first.event_id} of {when(first.receive_time)} says"
-        f" {contents(payment, first)}; the one of {when(second.receive_time)} says"
-        f" {contents(payment, second)}. payd uses the first, and counts nothing of the second."
+        f"Report {first.event_id} came twice. The first time, at {when(first.receive_time)}, it"
+        f" says {contents(payment, first)}; the second time, at {when(second.receive_time)}, it"
+        f" says {contents(payment, second)}. payd counts the first only."
     )

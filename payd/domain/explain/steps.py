@@ -79,7 +79,9 @@ def _alike(step: Step) -> tuple[object, ...]:
 
 def _repeated(step: Step, again: int, last: Step) -> Step:
     times = "once more" if again == 1 else f"{again} times more"
-    return attrs.evolve(step, what=f"{step.what} Both happened {times}, last at {when(last.time)}.")
+    return attrs.evolve(
+        step, what=f"{step.what} These two steps happened {times}, last at {when(last.time)}."
+    )
 
 
 def _first(change: Change) -> Step:

@@ -68,8 +68,8 @@ def _cut_off(payment: Payment, around: Circumstances) -> str:
         return ""
     name = payment.provider
     return (
-        f"payd cannot tell how this payment stands, because {name} is not enabled here. The last"
-        f" that it knew: "
+        f"payd cannot tell how this payment stands, because {name} is not enabled here."
+        f" Last known: "
     )
 
 
@@ -81,24 +81,24 @@ def _status(history: History, around: Circumstances) -> str:
         case Status.PENDING:
             return _pending(history, around)
         case Status.PROCESSING:
-            late = "Cancelling was requested and was not done, because the customer was already"
+            late = "Canceling was requested and was not done, because the customer was already"
             head = f"{late} paying. " if was_canceling(history) else ""
             return f"{head}Not complete yet: {_unfinished(payment, around)}"
         case Status.COMPLETED:
             return _completed(payment)
         case Status.CANCELING if cannot_find_out(payment, around):
             return (
-                f"Cancelling was requested, but payd cannot find out whether {payment.provider} has"
+                f"Canceling was requested, but payd cannot find out whether {payment.provider} has"
                 f" the payment of {money(payment, payment.due)}"
             )
         case Status.CANCELING if payment.provider_reference is None:
             return (
-                f"Cancelling was requested; payd carries it out when it knows whether"
+                f"Canceling was requested; payd carries it out when it knows whether"
                 f" {payment.provider} has the payment of {money(payment, payment.due)}"
             )
         case Status.CANCELING:
             return (
-                f"Cancelling was requested, and {payment.provider} has not confirmed yet that the"
+                f"Canceling was requested, and {payment.provider} has not confirmed yet that the"
                 f" payment of {money(payment, payment.due)} can no longer be paid"
             )
         case Status.CANCELED:
@@ -257,7 +257,7 @@ def _going(payment: Payment, refund: Refund, now: datetime) -> str:
     if refund.ask_deadline is not None and refund.ask_deadline > now:
         return "is being sent"
     asked = f"requested at {when(refund.create_time)}"
-    return f"{asked} got no readable answer, so {payment.provider} may send it or not"
+    return f"{asked} got no readable answer, so it is not known whether {payment.provider} sends it"
 
 
 def _of_disputes(payment: Payment) -> list[str]:

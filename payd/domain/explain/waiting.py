@@ -32,8 +32,8 @@ from payd.domain.refunds import NOTHING_LEFT, taken
 #: Reasons for which an open payment does not go on without a person, and what that person does.
 _BLOCKED: dict[Attention, Callable[[Payment], str]] = {
     Attention.OUTCOME_UNKNOWN: lambda p: (
-        f"A person has to look at {p.provider} for payd:{p.id}:create:v1, which the customer may"
-        f" still pay (OUTCOME_UNKNOWN)."
+        f"A person has to look whether {p.provider} has this payment: the customer may still be"
+        f" able to pay it there (OUTCOME_UNKNOWN)."
     ),
     Attention.AMOUNT_MISMATCH: lambda p: (
         f"A person has to act on AMOUNT_MISMATCH: {_open_reason(p, Attention.AMOUNT_MISMATCH)}"
@@ -185,9 +185,10 @@ def _only_reported(payment: Payment) -> WaitingFor:
     for record in payment.attention_records:
         if record.reason is Attention.OUTCOME_UNKNOWN and record.resolved_time is not None:
             what = (
-                f"{record.resolved_by} looked at {provider} at {when(record.resolved_time)}. There"
-                f" is nothing to do; the payment stays {payment.status.value}. If {provider}"
-                f" reports it after all, payd counts it."
+                f"{record.resolved_by} looked at {provider} at {when(record.resolved_time)} and"
+                f' wrote: "{record.note}". payd waits for nothing; the payment stays'
+                f" {payment.status.value}, and payd sends the main app no event about it. If"
+                f" {provider} reports it after all, payd counts it."
             )
             return WaitingFor(what=what, actor=Actor.NOBODY)
     what = f"{provider} has to report the payment, if it has it: payd cannot look it up there."
@@ -206,7 +207,7 @@ def _canceling(payment: Payment, around: Circumstances) -> WaitingFor:
         )
     return WaitingFor(
         what=f"{payment.provider} has to confirm that {payment.provider_reference} can no longer be"
-        f" paid. payd asked it when cancelling was requested{_again(payment)}, and has no"
+        f" paid. payd asked it when canceling was requested{_again(payment)}, and has no"
         f" confirmation yet; {WHERE_ERRORS_ARE}. If the customer pays before that, the payment is"
         f" not canceled, and the money counts.",
         actor=Actor.PROVIDER,

@@ -122,6 +122,15 @@ def test_the_rest_is_taken_while_late_money_completes_the_payment() -> None:
     assert "The payment no longer takes the rest." in advised(explained(payment, late))
 
 
+def test_a_part_of_the_money_stays_while_a_dispute_is_open() -> None:
+    part = {"close_time": NOW, "snapshot_received": 400, "snapshot_confirmed": 400}
+    payment = flagged(Attention.UNDERPAID, Status.EXPIRED, **part)
+    assert "Or deliver all the same" in advised(explained(payment))
+    text = advised(explained(after(payment, a_dispute())))
+    assert "Do not send 4.00 USD back while dispute dp_1 is open" in text
+    assert "deliver all the same" not in text
+
+
 def test_a_stuck_payment_is_closed_at_the_provider_only_where_that_can_be_done() -> None:
     payment = flagged(Attention.STUCK)
     close = "If it is not paid there, close it there"
@@ -350,6 +359,15 @@ def test_two_refunds_that_failed_on_a_rail_without_refunds_are_sent_by_hand_once
     around = Circumstances(now=at(3), refund_terms=None, can_close=False)
     text = advised(explained(failed_again(), around))
     assert "refund 5.00 USD again. payd cannot refund at mock: do it by a transfer" in text
+
+
+def test_no_refund_is_looked_up_by_a_key_that_its_object_does_not_carry() -> None:
+    stuck = a_refund(asking=Asking.UNKNOWN)
+    record = AttentionRecord(reason=Attention.STUCK, since=NOW, facts=frozenset({"f"}))
+    text = advised(explained(refunded(stuck, attention_records=(record,))))
+    assert "Open ref in the dashboard of mock and look at its refunds" in text
+    assert f"carries payd's id of it, {stuck.id}" in text
+    assert ":refund:v1" not in text
 
 
 # -- reports and events --------------------------------------------------------------------------

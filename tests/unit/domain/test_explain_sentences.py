@@ -512,10 +512,14 @@ def test_steps_that_repeat_in_pairs_are_counted() -> None:
             changes.append(a_change(payment, actor=RECOVERY))
     _, sent, failed = steps_of(History(changes=tuple(changes)))
     assert sent.what == "payd sends the request to mock."
-    assert failed.what.endswith("Both happened 4 times more, last at 2026-01-01 12:05:00 UTC.")
+    assert failed.what.endswith(
+        "These two steps happened 4 times more, last at 2026-01-01 12:05:00 UTC."
+    )
     *_, third, last = steps_of(History(changes=tuple(changes[:5])))
     assert third.what == sent.what
-    assert last.what.endswith("Both happened once more, last at 2026-01-01 12:02:00 UTC.")
+    assert last.what.endswith(
+        "These two steps happened once more, last at 2026-01-01 12:02:00 UTC."
+    )
 
 
 def test_changes_keep_their_order_whatever_the_clocks_say() -> None:

@@ -209,7 +209,7 @@ async def test_an_event_with_two_contents_is_shown_with_both(world: World) -> No
     world.provider.meanings["evt_a"] = (*world.provider.meanings["evt_a"], elsewhere)
 
     text = " ".join(one.text for one in (await explained(world, payment)).advice)
-    assert "says PROCESSING with 0.00 USD received and 0.00 USD final; the one of" in text
+    assert "says PROCESSING with 0.00 USD received and 0.00 USD final; the second time" in text
     assert "not ours" not in text
 
     world.providers.disabled = True
