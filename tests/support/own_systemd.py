@@ -75,12 +75,14 @@ mkdir /run/test
 mount --bind {folder}/result /run/test
 mount --bind {folder}/etc /etc
 mount -t tmpfs -o mode=755 tmpfs /var/lib
-mount -t tmpfs -o mode=755 tmpfs /opt
-mkdir -p /opt/python /opt/src /opt/payd
-mount --bind {python} /opt/python
-mount --bind {root} /opt/src
-mount --bind {folder}/payd /opt/payd
-mount --bind {packages} /opt/payd/lib/{version}/site-packages
+# Prepared elsewhere: a hosted runner's own Python is in /opt.
+mount -t tmpfs -o mode=755 tmpfs {folder}/opt
+mkdir -p {folder}/opt/python {folder}/opt/src {folder}/opt/payd
+mount --bind {python} {folder}/opt/python
+mount --bind {root} {folder}/opt/src
+mount --bind {folder}/payd {folder}/opt/payd
+mount --bind {packages} {folder}/opt/payd/lib/{version}/site-packages
+mount --move {folder}/opt /opt
 mount -t cgroup2 none /sys/fs/cgroup
 mount --bind /proc/sys /proc/sys
 mount -o remount,bind,ro /proc/sys
@@ -145,6 +147,7 @@ def prepare(folder: Path, unit: str) -> Units:
     units.system.mkdir(parents=True)
     (folder / "result").mkdir()
     (folder / "groups").mkdir()
+    (folder / "opt").mkdir()
     for name in _TARGETS:
         text = f"[Unit]\nDescription={name}\nDefaultDependencies=no\n"
         (units.system / f"{name}.target").write_text(text)
