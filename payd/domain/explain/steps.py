@@ -126,7 +126,7 @@ def _preface(move: Move) -> str:
         names = listing(receipt.id for receipt in change.receipts)
         return f"{change.actor} attached receipt {names} to the payment. "
     if _is_answer(move):
-        return f"{change.actor} had payd ask {move.provider}. "
+        return f"At the request of {change.actor} payd asked {move.provider}. "
     return ""
 
 
@@ -162,7 +162,7 @@ def sentences(move: Move) -> Iterator[Said]:
 def _republished(change: Change) -> Said:
     names = listing(f"{event.subject} ({event.id})" for event in change.republished)
     return Said(
-        f"{change.actor} had payd publish again: {names}.",
+        f"At the request of {change.actor} payd published again: {names}.",
         "They keep their ids, so a consumer that has handled them skips them. The payment itself"
         " did not change.",
     )

@@ -125,6 +125,12 @@ def _creating(payment: Payment, around: Circumstances) -> str:
         return f"payd is asking {provider} for the payment of {due}"
     if payment.asking is Asking.NOT_ATTEMPTED:
         return f"The payment of {due} has not reached {provider} yet; payd tries again"
+    for record in payment.attention_records:
+        if record.reason is Attention.OUTCOME_UNKNOWN and not record.is_open and record.note:
+            return (
+                f"{record.resolved_by} looked whether {provider} has the payment of {due}, and"
+                f' wrote: "{record.note}"'
+            )
     keeps = "cannot look it up there" if cannot_find_out(payment, around) else "keeps asking"
     return (
         f"Whether {provider} has the payment of {due} is not known, because the request got no"

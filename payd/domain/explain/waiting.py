@@ -11,6 +11,7 @@ import attrs
 from payd.domain.attention import Attention
 from payd.domain.decide import decide, next_check_time
 from payd.domain.dispute import DisputeStatus
+from payd.domain.disputes import is_disputed
 from payd.domain.evidence import ProviderStatus, Snapshot
 from payd.domain.explain.attempts import status_checks
 from payd.domain.explain.facts_changed import WHERE_ERRORS_ARE
@@ -266,9 +267,14 @@ def _with_a_part(payment: Payment) -> str:
 # -- what comes after ----------------------------------------------------------------------------
 
 
+#: A dispute decides on their money, so nobody may approve or send them while it is open or lost.
+_FOR_A_PERSON = (RefundStatus.AWAITING_APPROVAL, RefundStatus.AWAITING_TRANSFER)
+
+
 def _refunds(payment: Payment) -> WaitingFor | None:
+    held = _FOR_A_PERSON if is_disputed(payment) else ()
     for refund in payment.refunds:
-        if refund.status.is_open:
+        if refund.status.is_open and refund.status not in held:
             return _refund(payment, refund)
     return None
 

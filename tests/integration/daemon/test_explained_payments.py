@@ -74,4 +74,4 @@ def test_an_operator_is_named_where_a_sync_brings_news(daemon: Daemon, client: C
         last = explain(operator, payment).steps[-1]
     if synced.version > payment.version:
         assert last.actor.startswith("operator:operator")
-        assert "had payd ask mock. The status check brought nothing new" in last.what
+        assert "payd asked mock. The status check brought nothing new" in last.what

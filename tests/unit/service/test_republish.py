@@ -151,7 +151,8 @@ async def test_the_explanation_says_who_published_which_events_again(world: Worl
 
     *_, step = (await world.explains.explain(payment.id, None)).steps
     assert step.what == (
-        f"operator:ops/ada had payd publish again: payment.failed ({event.event_id})."
+        "At the request of operator:ops/ada payd published again:"
+        f" payment.failed ({event.event_id})."
     )
     assert step.source == "call of operator:ops/ada with the certificate ops, request req-9"
     assert step.changes == ()
