@@ -16,10 +16,13 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import attrs
+import structlog
 import trio
 
 from payd.dev.ports import HOST, is_free
 from payd.dev.state import StateDir
+
+_log = structlog.get_logger(__name__)
 
 #: Ends an error message about a missing server program.
 NEEDS_DEV_PACKAGES = (
@@ -91,7 +94,11 @@ class Server:
                 cwd="/",
                 env={**os.environ, **command.environment},
             )
-        self._pid_file.write_text(f"{self._process.pid} {_start_ticks(self._process.pid)}")
+        try:
+            self._pid_file.write_text(f"{self._process.pid} {_start_ticks(self._process.pid)}")
+        except OSError as error:
+            # On a full disk the servers go on; the death signal ends them without the file, too.
+            _log.warning("pid_not_written", server=command.name, error=str(error))
 
     def has_ended(self) -> bool:
         """Whether the process has ended."""

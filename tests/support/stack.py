@@ -22,11 +22,13 @@ import trio
 from payd import telemetry
 from payd.dev.ports import HOST, choose_ports
 from payd.dev.postgres import Postgres, binaries, create_database, postgres
-from payd.dev.servers import answers, nats_command, running, valkey_command
+from payd.dev.servers import ServerFailed, answers, nats_command, running, valkey_command
 from payd.dev.state import StateDir, open_state
 
 #: Where the state directory keeps the servers' data.
 _DATA = "data"
+#: How the answer to a command begins that could not be carried out.
+_FAILED = "failed: "
 
 
 class Stack:
@@ -106,6 +108,8 @@ class Stack:
             self._process.stdin.flush()
             answer = self._process.stdout.readline().strip()
         assert answer, f"the servers' process ended at {command!r}"
+        if answer.startswith(_FAILED):
+            raise ServerFailed(answer)
         return answer
 
 
@@ -176,9 +180,18 @@ async def main(folder: Path, disk_mib: int) -> None:
                 elif command == "stop":
                     await switches[name].stop()
                 elif not switches[name].is_on:
-                    await nursery.start(switches[name].run)
+                    answer = await _started(nursery, switches[name])
                 print(answer, flush=True)  # noqa: T201 - the protocol
             nursery.cancel_scope.cancel()
+
+
+async def _started(nursery: trio.Nursery, switch: "_Switch") -> str:
+    """Start a server; return why it could not be started, as on a full disk."""
+    try:
+        await nursery.start(switch.run)
+    except (OSError, ServerFailed) as error:
+        return f"{_FAILED}{error!r}"
+    return "ok"
 
 
 async def _psql(database: Postgres, *statements: str) -> None:

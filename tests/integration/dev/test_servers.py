@@ -23,7 +23,14 @@ import trio
 
 from payd.dev.ports import HOST, any_free
 from payd.dev.postgres import create_database, postgres
-from payd.dev.servers import ServerFailed, answers, nats_command, running, valkey_command
+from payd.dev.servers import (
+    Server,
+    ServerFailed,
+    answers,
+    nats_command,
+    running,
+    valkey_command,
+)
 from payd.dev.state import StateDir, open_state
 
 T = TypeVar("T")
@@ -122,6 +129,19 @@ async def test_a_port_in_use_is_refused_at_once(state: StateDir) -> None:
         with pytest.raises(ServerFailed, match=f"port {port} is taken"), trio.fail_after(5):
             async with running(state, nats_command(state, port), partial(answers, port)):
                 pass
+
+
+async def test_a_server_runs_where_its_pid_cannot_be_written(state: StateDir) -> None:
+    """As on a full disk, while it is started again."""
+    port = any_free()
+    server = Server(valkey_command(port), state.logs / "valkey.log", state.data / "no" / "pid")
+    server.start()
+    try:
+        with trio.fail_after(60):
+            while not await answers(port):  # noqa: ASYNC110 - of another process
+                await trio.sleep(0.05)
+    finally:
+        await server.stop()
 
 
 async def test_nobody_is_left_after_an_orderly_stop(state: StateDir) -> None:
