@@ -104,7 +104,9 @@ async def insert(
         next_check_time=NOW + timedelta(seconds=30),
     )
     stored = await write(partial(side.daemons[daemon].insert, new, CALLER))
-    side.payments[PAYMENTS.index(stored.id)] = stored
+    if stored.version == 1:
+        # A payment that was there before came without its receipts: nothing is decided on it.
+        side.payments.setdefault(PAYMENTS.index(stored.id), stored)
     return stored
 
 
