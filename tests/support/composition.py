@@ -48,7 +48,8 @@ def programs() -> Mapping[str, Mapping[str, str]]:
 
 def kept_folders() -> list[str]:
     """Return the folders of those programs, without nested ones."""
-    needed = (ROOT, Path(sys.prefix), Path(sys.base_prefix).resolve(), binaries().parents[1])
+    # PostgreSQL's libraries are beside its package, also in a copy that root made of both.
+    needed = (ROOT, Path(sys.prefix), Path(sys.base_prefix).resolve(), binaries().parents[2])
     outer = [
         one for one in needed if not any(one != two and one.is_relative_to(two) for two in needed)
     ]
