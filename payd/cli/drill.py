@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: What companions download is kept where `payd dev` keeps it.
 _CACHE = Path(".payd/cache")
-#: Names the version that the tests upgrade from.
+#: Names the versions that the tests upgrade from, the newest one last.
 _TESTED = Path("tests/integration/upgrade/PREVIOUS_VERSION")
 
 
@@ -76,7 +76,7 @@ def restore(minutes: float, seed: int, as_json: bool) -> None:
     "--from",
     "commit",
     metavar="COMMIT",
-    help="The version to upgrade from; by default the one that the tests name.",
+    help="The version to upgrade from; by default the newest that the tests name.",
 )
 @click.option("--rounds", type=click.IntRange(1), default=1, help="Payments of a kind in a phase.")
 @click.option("--seed", type=int, default=1, help="Decides the keys of the payments.")
@@ -103,8 +103,10 @@ def upgrade(commit: str | None, rounds: int, seed: int, as_json: bool) -> None:
 
 
 def _tested_version() -> str:
+    from payd.drills.previous import named_in
+
     try:
-        return _TESTED.read_text().strip()
+        return named_in(_TESTED)[-1]
     except OSError:
         raise click.UsageError(f"there is no {_TESTED}: name a version with --from") from None
 

@@ -42,6 +42,12 @@ class PreviousVersion:
         }
 
 
+def named_in(file: Path) -> Sequence[str]:
+    """Return the commits in a file, one on each line that is no comment; oldest first."""
+    lines = file.read_text().splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
 def unpack(checkout: Path, commit: str, folder: Path) -> PreviousVersion:
     """Write the commit's files into an empty folder. Raises NotInHistory."""
     if not _git_has(checkout, f"{commit}^{{commit}}"):

@@ -1,7 +1,7 @@
-"""The previous version of payd, from this repository's history: `payd` of another commit.
+"""Previous versions of payd, from this repository's history: `payd` of another commit.
 
-PREVIOUS_VERSION names the commit. It is moved on once a version is out, so that the tests always
-upgrade from what runs somewhere.
+PREVIOUS_VERSION names the commits. The newest one moves on with each issue, so that the tests
+upgrade from what runs somewhere; the oldest one stays for what only old rows have.
 """
 
 import subprocess
@@ -14,9 +14,8 @@ from support.daemon import Place
 
 from payd.drills import previous
 
-COMMIT = Path(__file__).with_name("PREVIOUS_VERSION").read_text().strip()
+OLDEST, NEWEST = previous.named_in(Path(__file__).with_name("PREVIOUS_VERSION"))
 ROOT = Path(__file__).parents[3]
-NO_HISTORY = f"this clone has no commit {COMMIT[:12]} (git fetch --unshallow)"
 
 
 @attrs.frozen(kw_only=True)
@@ -37,11 +36,11 @@ class PreviousVersion(previous.PreviousVersion):
         return done.stdout
 
 
-def unpack(folder: Path) -> PreviousVersion:
+def unpack(folder: Path, commit: str) -> PreviousVersion:
     """The commit's files; skips where the clone does not have it."""
     try:
-        found = previous.unpack(ROOT, COMMIT, folder)
+        found = previous.unpack(ROOT, commit, folder)
     except previous.NotInHistory:
         # Not `do_without`: a shallow clone is complete for everything else, on CI, too.
-        pytest.skip(NO_HISTORY)
+        pytest.skip(f"this clone has no commit {commit[:12]} (git fetch --unshallow)")
     return PreviousVersion(commit=found.commit, folder=found.folder)

@@ -15,7 +15,7 @@ import attrs
 import pytest
 from contract.stores import CALLER, NOW
 from contract.test_refunds import a_dispute, a_refund
-from integration.upgrade.previous import PreviousVersion, unpack
+from integration.upgrade.previous import NEWEST, OLDEST, PreviousVersion, unpack
 from payd_client.proto import payment_pb2 as pb
 from support.audit_exports import KEY
 from support.daemon import Client, Daemon, Place, rows, running_daemon, wait_until_published
@@ -38,9 +38,11 @@ from payd.ports import Book
 
 
 @pytest.fixture(scope="module")
-def previous(tmp_path_factory: pytest.TempPathFactory) -> PreviousVersion:
-    """The version that runs before the upgrade."""
-    return unpack(tmp_path_factory.mktemp("previous"))
+def previous(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> PreviousVersion:
+    """The version that runs before the upgrade: the oldest one, unless a test chooses."""
+    return unpack(tmp_path_factory.mktemp("previous"), getattr(request, "param", OLDEST))
 
 
 @pytest.fixture
@@ -52,6 +54,14 @@ def old_place(stack: Stack, pki: Path, tmp_path: Path, previous: PreviousVersion
     return place
 
 
+@pytest.mark.parametrize(
+    "previous",
+    [
+        pytest.param(NEWEST, id="newest"),
+        pytest.param(OLDEST, id="oldest", marks=pytest.mark.campaign),
+    ],
+    indirect=True,
+)
 def test_two_versions_take_payments_side_by_side(
     old_place: Place, previous: PreviousVersion
 ) -> None:
@@ -75,6 +85,10 @@ def test_two_versions_take_payments_side_by_side(
     published = wait_until_published(old_place)
     assert sorted(event.body["id"] for event in published) == sorted([*paid, same[0]])
     assert {event.subject for event in published} == {"payment.completed"}
+    if previous.commit == OLDEST:
+        # It chained no rows.
+        upgrade(old_place, post=True)
+    assert _payments_in(_exported(old_place), old_place) == len(published)
 
 
 def test_the_audit_trail_of_both_versions_is_chained_when_the_old_one_has_ended(
@@ -90,21 +104,11 @@ def test_the_audit_trail_of_both_versions_is_chained_when_the_old_one_has_ended(
                 other.wait_for(started, "CANCELED")
                 paid += [started, _pay(client)]
 
-    async def export() -> Sequence[str]:
-        database, written = database_of(old_place), list[str]()
-        chain = PostgresAuditChain(database)
-        with pytest.raises(NotChained):
-            await chain.export(written.append, KEY, "1", datetime.now(UTC))
-        await migrate(database, lambda line: None, post=True)
-        await chain.export(written.append, KEY, "1", datetime.now(UTC))
-        await database.close()
-        return written
-
-    written = asyncio.run(export())
-    found = verify(BytesIO("".join(written).encode()), PublicKeys(KEY.public_pem()))
-    assert found.payments == len(paid)
-    stored = asyncio.run(_fetch(old_place, "SELECT count(*) FROM payment_events"))
-    assert found.rows == stored
+    with pytest.raises(NotChained):
+        _exported(old_place)
+    upgrade(old_place, post=True)
+    written = _exported(old_place)
+    assert _payments_in(written, old_place) == len(paid)
     # What a customer wrote is not in the trail, whichever version stored it.
     assert "mock_scenario" not in "".join(written)
 
@@ -200,6 +204,25 @@ def test_personal_values_of_the_previous_version_leave_the_trail(
 def _planted_in_the_trail(place: Place) -> list[UUID]:
     sql = "SELECT DISTINCT payment_id FROM payment_events AS e WHERE e::text LIKE '%pii-planted%'"
     return [row["payment_id"] for row in rows(place, sql)]
+
+
+def _exported(place: Place) -> Sequence[str]:
+    """The audit trail, line by line; raises NotChained."""
+
+    async def export() -> Sequence[str]:
+        database, written = database_of(place), list[str]()
+        await PostgresAuditChain(database).export(written.append, KEY, "1", datetime.now(UTC))
+        await database.close()
+        return written
+
+    return asyncio.run(export())
+
+
+def _payments_in(written: Sequence[str], place: Place) -> int:
+    """Verify an export that has every row; return of how many payments it is."""
+    found = verify(BytesIO("".join(written).encode()), PublicKeys(KEY.public_pem()))
+    assert found.rows == asyncio.run(_fetch(place, "SELECT count(*) FROM payment_events"))
+    return found.payments
 
 
 async def _expire_earlier(place: Place, payment_id: UUID) -> datetime:
