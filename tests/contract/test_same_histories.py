@@ -7,7 +7,7 @@ carried out twice, as after a lost connection.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from itertools import permutations
 from typing import Any
@@ -108,7 +108,9 @@ class FaultyDatabase(Database):
         if fault == "lost before":
             raise StoreUnavailable("lost")
         if fault:
-            await super().fetch(statement, **values)
+            # Whatever is answered does not arrive, also that it was refused.
+            with suppress(Exception):
+                await super().fetch(statement, **values)
         if fault == "lost after":
             raise StoreUnavailable("lost")
         return await super().fetch(statement, **values)
@@ -124,7 +126,8 @@ async def write_to_memory(fault: str, run: Callable[[], Awaitable[Any]]) -> Any:
     if fault == "lost before":
         raise StoreUnavailable("lost")
     if fault:
-        await run()
+        with suppress(Exception):
+            await run()
     if fault == "lost after":
         raise StoreUnavailable("lost")
     return await run()
