@@ -20,7 +20,7 @@ from payd_client.proto import payment_pb2 as pb
 
 from support.daemon import Client, a_quote_request, a_request
 
-PATIENCE_S = 180.0
+PATIENCE_S = 600.0
 
 
 def through_caddy(folder: Path, domain: str) -> dict[str, Any]:

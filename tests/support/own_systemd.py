@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 SYSTEMD = Path("/lib/systemd/systemd")
 NAMESPACES = "unshare --cgroup --mount --pid --uts --ipc --fork --kill-child --mount-proc"
 #: Starting Python takes long on a loaded machine.
-PATIENCE_S = 120.0
+PATIENCE_S = 600.0
 
 _TARGETS = ("basic", "sysinit", "shutdown", "umount", "final", "network-online")
 #: Reports the unit's state to the test once it is ready or has failed.

@@ -87,7 +87,7 @@ def start(namespaces: None, deployed: Path) -> Callable[..., Run]:
     """Start the composition, changed in some places, and try it."""
 
     def start(
-        change: Callable[[dict[str, Any]], None] = lambda services: None, patience_s: float = 90
+        change: Callable[[dict[str, Any]], None] = lambda services: None, patience_s: float = 400
     ) -> Run:
         file = deployed / "deploy" / "docker-compose.payment.yml"
         composition = copy.deepcopy(read_composition(file, PAYD_TLS="internal"))
