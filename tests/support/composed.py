@@ -11,9 +11,9 @@ name and alias. All of them share one loopback address, so networks do not separ
 
 SPEC is a JSON file: `composition` (as `docker-compose config --format json` prints it), `folder`,
 `keep` (folders that programs need, such as the Python installation), `programs` (image → name →
-file), `patience_s` (the longest wait for a service) and `probe` (a command to run when everything
-is up; its output is printed). One JSON line per event goes to stdout: started, healthy, failed,
-running, probed.
+file), `patience_s` (the longest wait for a service that another one needs), `last_patience_s` (for
+the others) and `probe` (a command to run when everything is up; its output is printed). One JSON
+line per event goes to stdout: started, healthy, failed, running, probed.
 """
 
 import json
@@ -286,7 +286,7 @@ def main(spec: Mapping[str, Any]) -> int:
             say("started", service=name)
         for name, service in services.items():
             if (declared[name].get("healthcheck") or {}).get("test"):
-                until_healthy(service, spec["patience_s"])
+                until_healthy(service, spec["last_patience_s"])
     except ServiceFailed as error:
         tails = {name: s.log.read_text(errors="replace")[-1500:] for name, s in services.items()}
         say("failed", reason=str(error), logs=tails)
