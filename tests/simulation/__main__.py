@@ -3,13 +3,19 @@
 import argparse
 import logging
 import time
+from concurrent.futures import ProcessPoolExecutor
 
+import attrs
 import pytest
 import structlog
 from simulation.defects import DEFECTS
 from simulation.faults import PATHS
 from simulation.plan import plan_of
-from simulation.search import Tally, check, shrink
+from simulation.search import Tally, check, count, shrink
+
+#: Seeds that a process runs at once, and after how many the progress is printed.
+_AT_ONCE = 20
+_PROGRESS = 500
 
 
 def main() -> None:
@@ -20,7 +26,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, help="print the history of this seed")
     parser.add_argument("--defects", action="store_true", help="search every planted defect")
     arguments = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    _log_nothing()
     seeds = range(arguments.first, arguments.first + arguments.seeds)
     if arguments.seed is not None:
         result = check(plan_of(arguments.seed))
@@ -29,16 +35,51 @@ def main() -> None:
     raise SystemExit(_search_defects(seeds) if arguments.defects else _many(seeds))
 
 
+@attrs.frozen
+class _Part:
+    """What some of the seeds led to, as one process hands it to another."""
+
+    seeds: int
+    #: Without the broken histories, which stay where they were run.
+    tally: Tally
+    #: The smallest history for each seed that breaks a rule.
+    broken: tuple[str, ...]
+    cpu_s: float
+
+
+def _run_part(seeds: range) -> _Part:
+    began, tally = time.process_time(), count(seeds)
+    broken = tuple(
+        f"seed {result.plan.seed} breaks a rule; the smallest history that does:\n{shrink(result)}"
+        for result in tally.broken
+    )
+    tally.broken.clear()
+    return _Part(len(seeds), tally, broken, time.process_time() - began)
+
+
 def _many(seeds: range) -> int:
-    began, tally = time.process_time(), Tally()
-    for seed in seeds:
-        result = check(plan_of(seed))
-        tally.add(result)
-        if result.problems:
-            print(f"seed {seed} breaks a rule; the smallest history that does:\n{shrink(result)}\n")
-    cpu_s = time.process_time() - began
+    """Run the seeds on all processors; after Ctrl-C, report those that were run."""
+    done, broken, cpu_s, tally = 0, 0, 0.0, Tally()
+    parts = [seeds[first : first + _AT_ONCE] for first in range(0, len(seeds), _AT_ONCE)]
+    with ProcessPoolExecutor(initializer=_log_nothing) as processes:
+        try:
+            for part in processes.map(_run_part, parts):
+                tally.merge(part.tally)
+                done, broken = done + part.seeds, broken + len(part.broken)
+                cpu_s += part.cpu_s
+                for text in part.broken:
+                    print(f"{text}\n", flush=True)
+                if done % _PROGRESS == 0:
+                    print(f"{done} of {len(seeds)} seeds, {broken} break a rule", flush=True)
+        except KeyboardInterrupt:
+            processes.shutdown(cancel_futures=True)
+    _report(done, broken, cpu_s, tally)
+    return min(broken, 1)
+
+
+def _report(done: int, broken: int, cpu_s: float, tally: Tally) -> None:
     print(
-        f"{len(seeds)} seeds, {len(tally.broken)} of them break a rule; {tally.payments} payments "
+        f"{done} seeds, {broken} of them break a rule; {tally.payments} payments "
         f"in {tally.lived_s / 86400:.0f} simulated days and {cpu_s:.0f} s of CPU: "
         f"{tally.payments / cpu_s:.0f} payments/s, {tally.lived_s / cpu_s:,.0f} x real time. "
         "It happened:"
@@ -49,7 +90,10 @@ def _many(seeds: range) -> int:
     for fault, paths in PATHS.items():
         cells = ", ".join(f"{path} {tally.struck[fault, path]}" for path in paths)
         print(f"  {fault}: {cells}")
-    return min(len(tally.broken), 1)
+
+
+def _log_nothing() -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 def _search_defects(seeds: range) -> int:

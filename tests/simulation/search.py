@@ -58,6 +58,15 @@ class Tally:
             self.payments += len(result.history.store.all())
             self.lived_s += result.history.lived_s
 
+    def merge(self, other: "Tally") -> None:
+        """Count what other seeds led to, too."""
+        self.broken += other.broken
+        self.sometimes += other.sometimes
+        self.faults |= other.faults
+        self.struck += other.struck
+        self.payments += other.payments
+        self.lived_s += other.lived_s
+
 
 def count(seeds: Iterable[int]) -> Tally:
     """Run and check the plan of each seed."""
