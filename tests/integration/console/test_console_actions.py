@@ -300,7 +300,7 @@ def test_a_dead_letter_is_looked_at_and_put_back_with_the_operators_name(
             assert "This dead letter no longer exists" in alice.read(path, 404)
         again = alice.client.post(page, data=fields_of(looked))
         assert (again.status_code, "no longer exists" in again.text) == (404, True)
-        assert f"publish again: payment.failed ({event})" in alice.read(f"/payments/{payment.id}")
+        assert f"published again: payment.failed ({event})" in alice.read(f"/payments/{payment.id}")
     assert trail(console, payment.id)[-1] == (*ALICE, "events_republished")
     line = console.daemon.wait_for_line("dead_letters_replayed", before)
     assert (line["operator"], line["sequences"]) == (ALICE[0], [sequence])
