@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -11,13 +10,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from support.absent import NO_NPM, do_without
 from support.dev_process import PATIENCE_S, running_dev, state_folder
+from support.npm import install
 
 ROOT = Path(__file__).parents[3]
 PACKAGES = ("@grpc/grpc-js@1", "@grpc/proto-loader@0.8", "tsx@4")
 PACKAGES_OF_NATS = ("@nats-io/transport-node@3", "@nats-io/jetstream@3")
-QUIET = ("--no-audit", "--no-fund", "--loglevel=error")
 
 
 def programs(language: str) -> list[str]:
@@ -140,21 +138,7 @@ def test_in_python_half_of_a_payment_goes_back(
 @pytest.fixture(scope="module")
 def typescript(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the page says to install, and both programs."""
-    folder = tmp_path_factory.mktemp("typescript")
-    (folder / "package.json").write_text('{"type": "module"}')
-    npm = shutil.which("npm")
-    if npm is None:
-        do_without(NO_NPM)
-    try:
-        subprocess.run(
-            [npm, "install", *QUIET, *PACKAGES, *PACKAGES_OF_NATS],
-            cwd=folder,
-            capture_output=True,
-            timeout=600,
-            check=True,
-        )
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        do_without(f"{NO_NPM}: {error}")
+    folder = install(tmp_path_factory.mktemp("typescript"), *PACKAGES, *PACKAGES_OF_NATS)
     pay, consume = programs("typescript")
     (folder / "pay.ts").write_text(pay)
     (folder / "events.ts").write_text(consume)

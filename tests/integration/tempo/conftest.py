@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 from integration.tempo.till import Till, open_till
-from integration.tempo.viem import install_viem
+from integration.tempo.viem import VIEM
 from support.daemon import Place
+from support.npm import install
 from support.tempo import Chain, running_chain
 
 
@@ -27,4 +28,4 @@ def till(request: pytest.FixtureRequest, anvil: Path, module_place: Place) -> It
 @pytest.fixture(scope="session")
 def viem(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with viem, in which modules put their programs: npm works for some seconds."""
-    return install_viem(tmp_path_factory.mktemp("viem"))
+    return install(tmp_path_factory.mktemp("viem"), VIEM)
