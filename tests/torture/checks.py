@@ -177,8 +177,15 @@ def every_payment_ended_as_it_had_to(history: History) -> Iterator[str]:
         status, wanted = status_of(payment), _ENDS[deal.kind]
         if status not in wanted:
             yield f"{deal} ended as {status}, not {' or '.join(wanted)}"
-        if strange := set(payment.attention) - _ATTENTION.get(deal.kind, set()):
+        allowed = _ATTENTION.get(deal.kind, set()) | _attention_of_expiry(history, deal, status)
+        if strange := set(payment.attention) - allowed:
             yield f"{deal} has the attention {sorted(strange)}"
+
+
+def _attention_of_expiry(history: History, deal: Deal, status: str) -> set[str]:
+    """Money that came for a payment, and was too little when its time ended."""
+    came = history.evidence.transfers[deal.memo] if deal.memo else 0
+    return {"UNDERPAID"} if status == "EXPIRED" and came else set()
 
 
 #: Kind → statuses in which such a payment may end.
@@ -190,10 +197,11 @@ _ENDS = {
     "card, refunded": ("COMPLETED",),
     "card, canceled": ("CANCELED",),
     "card, paid and canceled at once": ("COMPLETED", "CANCELED"),
-    # A transfer may be lost in a reorganization.
-    "tokens": ("COMPLETED", "PENDING", "PROCESSING"),
-    "tokens, too many": ("COMPLETED", "PENDING"),
-    "tokens, too few": ("PENDING", "PROCESSING"),
+    # A transfer may be lost with a reorganization or a frozen node; what the chain has in the end
+    # is compared above. A payment that is not paid expires after half an hour.
+    "tokens": ("COMPLETED", "PENDING", "PROCESSING", "EXPIRED"),
+    "tokens, too many": ("COMPLETED", "PENDING", "EXPIRED"),
+    "tokens, too few": ("PENDING", "PROCESSING", "EXPIRED"),
 }
 _ATTENTION = {"tokens, too many": {"OVERPAID"}}
 
