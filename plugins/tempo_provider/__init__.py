@@ -32,7 +32,7 @@ def _open(context: ProviderContext, config: TempoConfig) -> AbstractAsyncContext
 MANIFEST = ProviderManifest(
     name="tempo",
     version="0.1.0",
-    sdk=">=1.4,<2",
+    sdk=">=1.5,<2",
     config_model=TempoConfig,
     methods=methods_of,
     capabilities=Capabilities(

@@ -226,6 +226,8 @@ _RESULTS: Mapping[str, _Kind] = {
     "received": _COUNT,
     "asks_for": _COUNT,
     "tokens": _COUNT,
+    "sponsored": _COUNT,
+    "wallet_request": _Kind("bytes", lambda value: isinstance(value, bytes)),
     "metadata": _Kind("a mapping of str to str", _is_texts),
     "webhook": _WEBHOOK,
     "foreign_webhook": _WEBHOOK,

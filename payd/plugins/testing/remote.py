@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from payd.plugins import NextAction, PaymentRef, RefundRef, WebhookRequest
+from payd.plugins import CryptoTransfer, NextAction, PaymentRef, RefundRef, WebhookRequest
 from payd.plugins.testing.given import BenchClock
 
 
@@ -227,6 +227,22 @@ class Remote:
     async def transfer(self, action: NextAction) -> None:
         """Do as the merchant what the instructions of a refund say; the transfer is final."""
         raise NotScripted("this remote side has no merchant who transfers")
+
+    async def sponsored(self) -> int:
+        """Return how often the sponsor of fees was asked to pay for a transfer so far."""
+        raise NotScripted("this remote side has no sponsor of fees")
+
+    async def wallet_request(self, action: CryptoTransfer, amount: int, until: datetime) -> bytes:
+        """Return what a wallet sends to have the fee of a transfer paid.
+
+        The transfer is the action's with another amount, of a new account at each call, and valid
+        until this time.
+        """
+        raise NotScripted("this remote side has no wallet")
+
+    async def sponsor_fault(self, fault: Fault) -> None:
+        """Let the sponsor of fees meet this fault, until `mend`."""
+        await self.fault(fault)
 
     async def dispute(self, ref: PaymentRef) -> None:
         """Let the customer's bank dispute the payment."""

@@ -1,5 +1,6 @@
 """Run checks, each with its own provider and remote side, and judge the outcome."""
 
+import sys
 import traceback
 from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -38,6 +39,8 @@ __all__ = ["checks", "open_bench", "report_of", "run_check", "run_checks", "run_
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 #: Seconds for one check, including the provider's start and end.
 CHECK_TIMEOUT_S = 120.0
+#: Python's own limit, which an SDK may raise beyond C's stack: payd puts it back, too.
+_RECURSION_LIMIT = 1000
 #: The message for a reason in the manifest that is out of date.
 _OUTDATED = (
     "ProviderManifest.unproven says that it is unproven ({reason}), but it is {outcome}:"
@@ -242,6 +245,7 @@ async def open_bench(manifest: ProviderManifest, open_remote: OpenRemote) -> Asy
                 manifest.factory(context, config) as provider,
                 _watching(provider, sinks[0], watch_errors, begins=remote.needs_watch),
             ):
+                sys.setrecursionlimit(min(_RECURSION_LIMIT, sys.getrecursionlimit()))
                 with owned(None):
                     yield bench(provider=provider)
 

@@ -24,6 +24,9 @@ from sepa_provider.provider import SepaProvider
 from stripe_provider import MANIFEST as STRIPE
 from stripe_provider.companion.conformance import open_remote as open_stripe
 from stripe_provider.provider import StripeProvider
+from tempo_provider import MANIFEST as TEMPO
+from tempo_provider.companion.scripted.conformance import open_remote as open_tempo
+from tempo_provider.provider import TempoProvider
 
 from payd.plugins import (
     Absent,
@@ -56,6 +59,7 @@ _BASES: tuple[tuple[type, ProviderManifest, OpenRemote], ...] = (
     (AcmeProvider, ACME, open_acme),
     (SepaProvider, SEPA, open_sepa),
     (StripeProvider, STRIPE, open_stripe),
+    (TempoProvider, TEMPO, open_tempo),
 )
 
 

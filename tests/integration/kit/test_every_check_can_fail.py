@@ -7,7 +7,7 @@ import pytest
 import trio
 from acme_provider.provider import AcmeProvider
 from integration.kit.broken import manifest_of, open_acme
-from integration.kit.broken_watches import BROKEN
+from integration.kit.broken_sponsors import BROKEN
 
 from payd.plugins import ProviderManifest
 from payd.plugins.testing import CHECKS, OpenRemote, Outcome, held, run_check

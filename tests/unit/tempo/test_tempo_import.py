@@ -3,6 +3,11 @@
 import subprocess
 import sys
 
+from packaging.specifiers import SpecifierSet
+from tempo_provider import MANIFEST
+
+from payd.plugins import SDK_VERSION
+
 
 def test_deep_json_ends_in_an_error_and_not_the_process() -> None:
     """A library of web3's lifts Python's recursion limit to where C has no stack left."""
@@ -34,3 +39,9 @@ trio.run(main)
         [sys.executable, "-c", script], check=False, capture_output=True, text=True
     )
     assert ended.stdout.strip() == "refused", f"ended with {ended.returncode}: {ended.stderr}"
+
+
+def test_a_payd_without_sponsors_of_fees_refuses_the_wheel_by_its_version() -> None:
+    """The wheel names a sponsor in its tokens, which an older SDK does not know."""
+    assert not SpecifierSet(MANIFEST.sdk).contains("1.4")
+    assert SpecifierSet(MANIFEST.sdk).contains(SDK_VERSION)

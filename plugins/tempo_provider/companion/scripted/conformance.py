@@ -25,8 +25,11 @@ from tempo_provider.companion.scripted.node import (
     Manner,
     Says,
     ScriptedNode,
+    ScriptedSponsor,
+    open_node,
     open_nodes,
 )
+from tempo_provider.companion.scripted.wallet import request_of
 from tempo_provider.cursor import cursor_of
 
 _CHAIN_ID = 1337
@@ -40,6 +43,7 @@ _PAYER = "0x" + "cd" * 20
 #: Ids under which these accounts are registered as masters.
 _MASTERS = {"0x58e21090": _US, "0x00c0ffee": _OTHERS}
 _MASTER_ID, _OTHER_MASTER_ID = _MASTERS
+_SPONSOR_KEY = "tp_key_of_the_sponsor"
 _NO_KEY = CannotHappen("nodes are asked without a key or a token")
 _PAUSED = CannotHappen("a node that limits is paused, and `cancel` does not wait for it")
 _MANNERS: Mapping[Fault, Manner] = {
@@ -70,8 +74,8 @@ async def _open(clock: BenchClock, *, has_addresses: bool) -> AsyncIterator[Remo
     chain = ScriptedChain({address: Token() for address in _TOKENS.values()}, _CHAIN_ID)
     chain.masters = dict(_MASTERS)
     chain.settle(3)
-    async with open_nodes(chain, 2) as nodes:
-        remote = TempoRemote(clock, chain, nodes, has_addresses=has_addresses)
+    async with open_nodes(chain, 2) as nodes, open_node(chain, ScriptedSponsor) as sponsor:
+        remote = TempoRemote(clock, chain, nodes, sponsor, has_addresses=has_addresses)
         remote.synchronize_clock()
         yield remote
 
@@ -91,12 +95,14 @@ class TempoRemote(Remote):
         clock: BenchClock,
         chain: ScriptedChain,
         nodes: list[ScriptedNode],
+        sponsor: ScriptedNode,
         *,
         has_addresses: bool,
     ) -> None:
         self._clock = clock
         self._chain = chain
         self._nodes = nodes
+        self._sponsor = sponsor
         self._finalizes = True
         self.secrets = {"tempo_memo_key": ("a key of the conformance kit",)}
         self.settings = {
@@ -107,6 +113,7 @@ class TempoRemote(Remote):
             "watched_tokens": [],
             "poll_interval_s": 0.1,
             "start_block": 0,
+            "fee_sponsor_url": f"{sponsor.url}/{_SPONSOR_KEY}",
             **({"master_id": _MASTER_ID} if has_addresses else {}),
         }
 
@@ -141,9 +148,24 @@ class TempoRemote(Remote):
             node.behaves(_MANNERS[fault])
         await trio.lowlevel.checkpoint()
 
+    async def sponsor_fault(self, fault: Fault) -> None:
+        """Let the sponsor answer in the manner of the fault, and the nodes as before."""
+        self._sponsor.behaves(_MANNERS[fault])
+        await trio.lowlevel.checkpoint()
+
+    async def sponsored(self) -> int:
+        """Return the number of requests to the sponsor."""
+        await trio.lowlevel.checkpoint()
+        return self._sponsor.asked.total()
+
+    async def wallet_request(self, action: CryptoTransfer, amount: int, until: datetime) -> bytes:
+        """Return what a new account's wallet sends to the sponsor."""
+        await trio.lowlevel.checkpoint()
+        return request_of(action, amount, int(until.timestamp()))
+
     async def mend(self) -> None:
-        """Let all nodes be honest again."""
-        for node in self._nodes:
+        """Let all nodes and the sponsor be honest again."""
+        for node in (*self._nodes, self._sponsor):
             node.heals()
         await trio.lowlevel.checkpoint()
 

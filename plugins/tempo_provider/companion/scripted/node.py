@@ -192,6 +192,13 @@ class ScriptedNode:
         return answer
 
 
+class ScriptedSponsor(ScriptedNode):
+    """A service that pays fees: it signs whatever it is asked to sign, and counts it."""
+
+    def _answer(self, asked: Json) -> Json:
+        return {"jsonrpc": "2.0", "id": asked["id"], "result": asked["params"][0]}
+
+
 async def _read(connection: h11.Connection, stream: trio.SocketStream) -> bytes | None:
     body = b""
     while True:
@@ -237,12 +244,14 @@ async def _say(connection: h11.Connection, stream: trio.SocketStream, manner: Ma
 
 
 @asynccontextmanager
-async def open_node(chain: ScriptedChain) -> AsyncIterator[ScriptedNode]:
+async def open_node(
+    chain: ScriptedChain, kind: type[ScriptedNode] = ScriptedNode
+) -> AsyncIterator[ScriptedNode]:
     """Serve a node until the end of the block."""
     async with trio.open_nursery() as nursery:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         port = listeners[0].socket.getsockname()[1]
-        node = ScriptedNode(chain, f"http://127.0.0.1:{port}")
+        node = kind(chain, f"http://127.0.0.1:{port}")
         nursery.start_soon(trio.serve_listeners, node.serve, listeners)
         yield node
         nursery.cancel_scope.cancel()
