@@ -47,6 +47,7 @@ def doctor(as_json: bool, state_dir: Path | None, **target: Any) -> None:
     findings += _local(config)
     findings.append(pages_finding(config))
     findings.append(console_finding(config))
+    findings += _without_effect(config)
     findings += ask_readiness(config)
     findings += trio.run(_remote, config, *_grpc(config, dev, **target))
     if any(finding.what == "Vault" and not finding.ok for finding in findings):
@@ -110,6 +111,13 @@ def pages_finding(config: Any) -> Finding:
         missing.append("set PAYD_HTTP_PUBLIC_URL to the URL under which customers reach HTTP_PORT")
     # A host with a public URL was meant to have pages.
     return Finding("payment pages", not url, f"none: {', and '.join(missing)}")
+
+
+def _without_effect(config: Any) -> Iterator[Finding]:
+    from payd.daemon.without_effect import without_effect
+
+    for problem in without_effect(config):
+        yield Finding("without effect", False, f"{problem.key}: {problem.what}")
 
 
 def how_to_add(config: Any, name: str, variable: str) -> str:

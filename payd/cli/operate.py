@@ -94,14 +94,18 @@ def _preflight(config: Any) -> None:
     from payd import telemetry
     from payd.config import EXIT_BAD_CONFIGURATION, ConfigError
     from payd.daemon.preflight import preflight
+    from payd.daemon.without_effect import without_effect
     from payd.providers.discovery import PluginError
 
     telemetry.configure_logging(config.log.level, config.log.format)
+    log = telemetry.get_logger(__name__)
     try:
         preflight(config)
     except (ConfigError, PluginError) as error:
-        telemetry.get_logger(__name__).critical("daemon_failed", error=str(error))
+        log.critical("daemon_failed", error=str(error))
         sys.exit(EXIT_BAD_CONFIGURATION)
+    for problem in without_effect(config):
+        log.warning("setting_without_effect", setting=problem.key, error=problem.what)
 
 
 @click.command()
@@ -172,11 +176,12 @@ def config() -> None:
 def config_check(state_dir: Path | None) -> None:
     """Check payd's settings and the enabled providers. Exits with 78 and names each problem.
 
-    Of a provider it checks wheel, interface version, settings, credentials and methods. It opens no
-    connection: see `payd doctor`.
+    Of a provider it checks wheel, interface version, settings, credentials and methods. It also
+    names settings without effect. It opens no connection: see `payd doctor`.
     """
     from payd.config import ConfigError
     from payd.daemon.config_check import check_config
+    from payd.daemon.without_effect import without_effect
 
     dev = find_dev(state_dir)
     _quietly()
@@ -186,6 +191,8 @@ def config_check(state_dir: Path | None) -> None:
         problems = error.problems
     if problems:
         _refuse(problems)
+    for problem in without_effect(config):
+        click.echo(f"{problem.key} ({problem.where}): {problem.what}", err=True)
     if config.vault.addr is not None:
         click.echo("credentials in Vault are not checked: see `payd doctor`", err=True)
     click.echo(f"configuration is valid{f' (`payd dev` on {dev})' if dev else ''}")
