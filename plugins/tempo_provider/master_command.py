@@ -38,6 +38,8 @@ def register_master(context: CommandContext, state: Path, as_json: bool) -> None
     account = config.receiver_address
     try:
         salt = find_salt(account, _compiled(), state, _show)
+    except KeyboardInterrupt:
+        raise click.ClickException(f"stopped: the same command goes on from {state}") from None
     except OSError as error:
         raise click.ClickException(f"cannot write {state}: {error.strerror}") from None
     click.echo(err=True)
@@ -87,10 +89,15 @@ def _compiled() -> Search:
 def _show(progress: Progress) -> None:
     """One line that is written over the last one."""
     share = 1 - (1 - 2.0**-progress.zero_bits) ** progress.tries
+    left = "measuring the rate"
+    if progress.rate:
+        left = (
+            f"{progress.rate / 1e6:.1f} million/s · "
+            f"{progress.expected_s / 60:.0f} min left on average"
+        )
     click.echo(
         f"\r{progress.tries / 1e9:.2f} billion tries, of {2**ZERO_BITS / 1e9:.1f} on average · "
-        f"{progress.rate / 1e6:.1f} million/s · {progress.expected_s / 60:.0f} min left on average "
-        f"· {share:.0%} of all searches have ended by now ",
+        f"{left} · {share:.0%} of all searches have ended by now ",
         nl=False,
         err=True,
     )

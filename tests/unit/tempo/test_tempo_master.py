@@ -128,3 +128,23 @@ def test_without_numba_it_says_what_to_install(run: Any, monkeypatch: pytest.Mon
     shown = run()
     assert shown.exit_code == 1
     assert "pip install 'numba" in shown.output
+
+
+def test_stopped_by_hand_it_says_how_to_go_on(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: Any) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(master_command, "find_salt", stopped)
+    shown = run()
+    assert shown.exit_code == 1
+    assert "stopped: the same command goes on from " in shown.output
+    assert "s.json" in shown.output
+
+
+def test_the_first_seconds_show_no_time_left(capsys: pytest.CaptureFixture[str]) -> None:
+    master_command._show(Progress(tries=0, rate=0.0, zero_bits=32))
+    master_command._show(Progress(tries=10**6, rate=10**6, zero_bits=32))
+    early, later = capsys.readouterr().err.split("\r")[1:]
+    assert "measuring the rate" in early
+    assert "inf" not in early
+    assert "1.0 million/s · 72 min left on average" in later
