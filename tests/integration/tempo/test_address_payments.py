@@ -14,7 +14,7 @@ from unittest.mock import ANY
 import pytest
 from eth_abi.abi import encode
 from eth_utils.abi import function_signature_to_4byte_selector
-from integration.tempo.till import Till, open_till, standing, status
+from integration.tempo.till import Till, open_till, own_addresses, standing, status
 from payd_client.proto import payment_pb2 as pb
 from support.daemon import Daemon, Place, rows
 from support.tempo import (
@@ -60,11 +60,6 @@ def till(anvil: Path, module_place: Place) -> Iterator[Till]:
         settings = {"TEMPO_TOKENS": f"USDC={ALPHA},USDT={BETA},USDM={MINTED}"}
         with open_till(module_place, chain, **own_addresses(chain), **settings) as opened:
             yield opened
-
-
-def own_addresses(chain: Chain) -> Mapping[str, str]:
-    """Settings of a daemon whose payments have addresses of account 0."""
-    return {"TEMPO_RECEIVER_ADDRESS": chain.accounts[0], "TEMPO_MASTER_ID": MASTER_ID}
 
 
 def create_token(chain: Chain) -> Sequence[str]:

@@ -28,6 +28,7 @@ from support.tempo import (
     units,
 )
 from support.waiting import wait_until
+from tempo_provider.companion.anvil import MASTER_ID
 
 
 @attrs.frozen(kw_only=True)
@@ -110,6 +111,11 @@ def open_till(place: Place, chain: Chain, **settings: str) -> Iterator[Till]:
         yield Till(place=place, chain=chain, daemon=daemon, client=client, settings=environment)
 
 
+def own_addresses(chain: Chain) -> Mapping[str, str]:
+    """Settings of a daemon whose payments have addresses of account 0."""
+    return {"TEMPO_RECEIVER_ADDRESS": chain.accounts[0], "TEMPO_MASTER_ID": MASTER_ID}
+
+
 def operate(
     place: Place, settings: Mapping[str, str], *command: str, codes: Sequence[int] = (0,)
 ) -> Any:
@@ -146,4 +152,13 @@ def standing(payment: Any) -> tuple[str, int, int, list[str]]:
     return status(payment), received, confirmed, sorted(payment.attention)
 
 
-__all__ = ["RECEIVER", "Till", "cursor_block", "open_till", "operate", "standing", "status"]
+__all__ = [
+    "RECEIVER",
+    "Till",
+    "cursor_block",
+    "open_till",
+    "operate",
+    "own_addresses",
+    "standing",
+    "status",
+]
