@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from integration.tempo.till import cursor_block, standing, status, wait_until_read
+from integration.tempo.till import (
+    RECEIVER,
+    cursor_block,
+    own_addresses,
+    standing,
+    status,
+    wait_until_read,
+)
 from support import lying_rpc as lies
 from support import plain_http
 from support.daemon import Client, Daemon, Place, events, rows
@@ -23,7 +30,10 @@ from support.tempo import (
     units,
 )
 from support.waiting import wait_until
+from tempo_provider.companion.anvil import MASTER_ID
 
+#: Account 1 pays: account 0 may be ours.
+PAYER = 1
 PATIENCE_S = 180.0
 #: Short ones: a fault must not cost the tests its time-out.
 QUICK = {"TEMPO_REQUEST_TIMEOUT_S": "1"}
@@ -38,6 +48,8 @@ class House:
         self.place, self.chain, self.endpoints = place, chain, endpoints
         self.daemon, self.client = daemon, client
         self.read = 0
+        #: Our account, and what it had at the start.
+        self.account, self.opening = RECEIVER, 0
 
     def forget_lines(self) -> None:
         """What was logged before is not waited for."""
@@ -47,7 +59,10 @@ class House:
         """A payment whose money is final on the chain."""
         payment = self.client.call("InitiatePayment", a_token_request()).payment
         asked = due(payment)
-        self.chain.transfer(asked.token_address, units(payment), asked.memo)
+        own = asked.receiver_address.startswith(MASTER_ID)
+        memo = None if own else asked.memo
+        to = asked.receiver_address
+        self.chain.transfer(asked.token_address, units(payment), memo, to, sender=PAYER)
         self.chain.finalize()
         return payment
 
@@ -58,7 +73,7 @@ class House:
         self.chain.mine()
         wait_until_read(self.place, self.chain)
         [ledger] = rows(self.place, "SELECT coalesce(sum(amount), 0) AS units FROM receipts")
-        assert ledger["units"] == self.chain.balance(ALPHA)
+        assert ledger["units"] == self.chain.balance(ALPHA, self.account) - self.opening
 
     def wait_for_line(self, event: str) -> dict[str, Any]:
         """The first log line of this event."""
@@ -66,24 +81,34 @@ class House:
 
 
 @contextmanager
-def a_house(place: Place, anvil: Path, endpoints: int, **settings: str) -> Iterator[House]:
+def a_house(
+    place: Place, anvil: Path, endpoints: int, *, over_addresses: bool = False, **settings: str
+) -> Iterator[House]:
     """With so many endpoints, all of them honest."""
     with ExitStack() as stack:
         chain = stack.enter_context(running_chain(anvil))
+        if over_addresses:
+            assert chain.succeeded(chain.register_master())
+            settings = {**settings, **own_addresses(chain)}
         chain.mine(5)
         proxies = [stack.enter_context(lying_rpc(chain)) for _ in range(endpoints)]
         urls = [proxy.url for proxy in proxies]
         daemon, client = stack.enter_context(running_with_tokens(place, *urls, **QUICK, **settings))
         wait_until_read(place, chain)
-        yield House(place, chain, proxies, daemon, client)
+        house = House(place, chain, proxies, daemon, client)
+        if over_addresses:
+            house.account = chain.accounts[0]
+            house.opening = chain.balance(ALPHA, house.account)
+        yield house
 
 
 @pytest.fixture(scope="module")
 def shared_house(
     request: pytest.FixtureRequest, new_place: Callable[[], Place], anvil: Path
 ) -> Iterator[House]:
-    """With as many endpoints as the test's parameter says."""
-    with a_house(new_place(), anvil, request.param) as house:
+    """With as many endpoints as the test's parameter says, and whether payments have addresses."""
+    endpoints, over_addresses = request.param
+    with a_house(new_place(), anvil, endpoints, over_addresses=over_addresses) as house:
         yield house
 
 
@@ -96,9 +121,17 @@ def house(shared_house: House) -> Iterator[House]:
         endpoint.is_honest()
 
 
-one = pytest.mark.parametrize("shared_house", [1], indirect=True, ids=str)
-two = pytest.mark.parametrize("shared_house", [2], indirect=True, ids=str)
-three = pytest.mark.parametrize("shared_house", [3], indirect=True, ids=str)
+def of(endpoints: int, *over_addresses: bool) -> pytest.MarkDecorator:
+    """Houses with so many endpoints, which give addresses to their payments or do not."""
+    names = {False: "to the account", True: "over addresses"}
+    houses = [
+        pytest.param((endpoints, one), id=f"{endpoints} {names[one]}") for one in over_addresses
+    ]
+    return pytest.mark.parametrize("shared_house", houses, indirect=True)
+
+
+one, two, three = of(1, False), of(2, False), of(3, False)
+two_of_each_kind, three_of_each_kind = of(2, False, True), of(3, False, True)
 
 LOG_LIES: dict[str, Callable[[list[lies.Json]], list[lies.Json]]] = {
     "drops all": lies.dropped,
@@ -110,7 +143,7 @@ LOG_LIES: dict[str, Callable[[list[lies.Json]], list[lies.Json]]] = {
 }
 
 
-@three
+@three_of_each_kind
 @pytest.mark.parametrize("lie", LOG_LIES.values(), ids=LOG_LIES)
 def test_a_liar_among_three_is_overruled(
     house: House, lie: Callable[[list[lies.Json]], list[lies.Json]]
@@ -123,7 +156,7 @@ def test_a_liar_among_three_is_overruled(
     house.holds_its_books()
 
 
-@two
+@two_of_each_kind
 @pytest.mark.parametrize("lie", [lies.dropped, lies.altered, lies.added])
 def test_two_that_do_not_agree_credit_nothing_until_they_do(
     house: House, lie: Callable[[list[lies.Json]], list[lies.Json]]
