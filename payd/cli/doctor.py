@@ -195,14 +195,14 @@ async def _provider(config: Any, plugin: Any) -> list[Finding]:
     from payd.adapters.system import SystemClock
     from payd.providers.loader import FailureMode, open_providers
 
-    what = f"provider {plugin.name}"
+    what, log = f"provider {plugin.name}", _LastError()
     telemetry.set_level("critical")
     async with open_providers(
         [plugin],
         environment=config.environment,
         clock=SystemClock(),
         failure_mode=FailureMode.DEGRADED,
-        log_of=telemetry.get_logger,
+        log_of=lambda provider: log,
         random=random.random,
     ) as opened:
         findings = [Finding(what, False, str(error)) for error in opened.report.failed]
@@ -210,9 +210,27 @@ async def _provider(config: Any, plugin: Any) -> list[Finding]:
             await fence.check_health()
             state = fence.state()
             good = f"version {state.version}, methods {', '.join(state.methods)}"
-            wrong = f"{state.last_error or 'no response'}; check its settings and credentials"
+            why = telemetry.without_secrets(log.text) or state.last_error or "no response"
+            wrong = f"{why}; check its settings and credentials"
             findings.append(Finding(what, bool(state.healthy), good if state.healthy else wrong))
     return findings
+
+
+class _LastError:
+    """A provider's log that keeps the text of the last failed call only."""
+
+    text = ""
+
+    def info(self, event: str, **fields: Any) -> None:
+        """Drop the line."""
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """Keep why a call failed; drop any other line."""
+        if event == "provider_call_failed":
+            self.text = str(fields["error"])
+
+    def error(self, event: str, **fields: Any) -> None:
+        """Drop the line: what it says is in the provider's state, too."""
 
 
 async def _database(config: Any) -> Finding:

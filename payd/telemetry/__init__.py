@@ -11,6 +11,7 @@ from payd.telemetry.lines import (
     get_logger,
     register_secret,
     set_level,
+    without_secrets,
 )
 from payd.telemetry.metrics import Metrics, ProviderFigures, http_observer, rpc_observer
 from payd.telemetry.secret import REDACTED, Secret
@@ -28,4 +29,5 @@ __all__ = [
     "register_secret",
     "rpc_observer",
     "set_level",
+    "without_secrets",
 ]

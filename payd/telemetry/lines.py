@@ -231,17 +231,18 @@ def _masked(key: object, value: Any) -> Any:
     if key in _PLAIN_FIELDS or value is None or isinstance(value, bool):
         return value
     if isinstance(value, Mapping):
-        return {_without_secrets(str(k)): _masked(None, inside) for k, inside in value.items()}
+        return {without_secrets(str(k)): _masked(None, inside) for k, inside in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_masked(None, inside) for inside in value]
     if isinstance(value, str):
-        return _without_secrets(value)
+        return without_secrets(value)
     shown = repr(value)
-    masked = _without_secrets(shown)
+    masked = without_secrets(shown)
     return value if masked == shown else masked
 
 
-def _without_secrets(text: str) -> str:
+def without_secrets(text: str) -> str:
+    """Mask the registered secrets in a text that does not go through the log."""
     for one in _state.forms:
         text = text.replace(one, MASK)
     return text

@@ -220,3 +220,27 @@ def test_client_files_that_are_missing_are_a_finding(own: Path) -> None:
     finding = asked(9, client(own))
     assert not finding.ok
     assert "client.key" in finding.detail
+
+
+def test_a_chain_that_is_away_is_named_with_its_endpoint_and_without_a_key(
+    process: Process,
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        endpoint = f"127.0.0.1:{taken.getsockname()[1]}"
+        ran = process(
+            "doctor",
+            "--json",
+            ENVIRONMENT="test",
+            DB_PASSWORD="hunter2",
+            DB_PORT="1",
+            TEMPO_ENABLED="true",
+            TEMPO_CHAIN_ID="42431",
+            TEMPO_RPC_URL=f"http://{endpoint}/canary-key",
+            TEMPO_RECEIVER_ADDRESS="0x" + "ab" * 20,
+            TEMPO_MEMO_KEY="canary-memo-key",
+        )
+    [finding] = [one for one in json.loads(ran.stdout) if one["what"] == "provider tempo"]
+    assert not finding["ok"]
+    assert f"the chain cannot be read: {endpoint}: ConnectError" in finding["detail"]
+    assert "canary" not in ran.stdout + ran.stderr
