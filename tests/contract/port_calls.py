@@ -21,17 +21,21 @@ from payd.domain.evidence import (
     Evidence,
     Observation,
     Outflow,
+    RefundAnswered,
+    RefundRequested,
 )
 from payd.domain.page import Position
 from payd.domain.payment import Customer, Origin, Payment
 from payd.domain.payment_filter import Names, PaymentFilter, Selection
+from payd.domain.refund import RefundSnapshot
 from payd.domain.request import RefundFilter
 from payd.domain.sums import StaleSums
 from payd.plugins.interface import ProviderEvent
 from payd.ports import Commit, Cursor, InboxRow, Name, OutboxRow, PaymentStore
 
 PAYMENTS = [UUID(int=(1 << 100) + number, version=4) for number in range(4)]
-REFUNDS = [UUID(int=(2 << 100) + number, version=4) for number in range(4)]
+#: Of the first payment; `refund_of` returns those of the others.
+REFUNDS = [UUID(int=(2 << 100) + (number << 8), version=4) for number in range(4)]
 RECEIPTS = [f"receipt-{number}" for number in range(4)]
 PROVIDERS = ("mock", "other")
 #: A lease that ends at once, and one that outlives every history.
@@ -146,12 +150,33 @@ def _commits(side: Side, what: Mapping[int, Any]) -> list[Commit]:
     commits = []
     for payment, (evidence, minutes, marks) in what.items():
         before = side.payments.get(payment)
-        decision = None if before is None else _decision(before, evidence, minutes)
+        own = _with_own_refunds(evidence, payment)
+        decision = None if before is None else _decision(before, own, minutes)
         if before is None or decision is None:
             continue
         ids = tuple(side.inbox[mark].id for mark in marks if mark in side.inbox)
         commits.append(Commit(before=before, decision=decision, origin=_RECOVERY, inbox_ids=ids))
     return commits
+
+
+def refund_of(payment: int, refund_id: UUID) -> UUID:
+    """The payment's own id for this one: a refund's id never comes in two payments."""
+    return UUID(int=refund_id.int + payment)
+
+
+def _with_own_refunds(evidence: Evidence, payment: int) -> Evidence:
+    match evidence:
+        case RefundRequested(refund=refund):
+            own = attrs.evolve(refund, id=refund_of(payment, refund.id))
+            return attrs.evolve(evidence, refund=own)
+        case RefundAnswered(refund_id=refund_id, answer=RefundSnapshot() as answer):
+            own_id = refund_of(payment, refund_id)
+            own_answer = attrs.evolve(answer, refund_id=own_id)
+            return attrs.evolve(evidence, refund_id=own_id, answer=own_answer)
+        case RefundAnswered(refund_id=refund_id):
+            return attrs.evolve(evidence, refund_id=refund_of(payment, refund_id))
+        case _:
+            return evidence
 
 
 def _decision(before: Payment, evidence: Evidence, minutes: int) -> Decision | None:
@@ -208,7 +233,7 @@ async def refunds(side: Side, refund: int, key: int, limit: int, page: int) -> A
     after = Position(NOW + timedelta(minutes=page), REFUNDS[0]) if page else None
     wanted = [RefundFilter(payment_id=one) for one in (None, PAYMENTS[0])]
     return (
-        await store.get_refund(REFUNDS[refund]),
+        [await store.get_refund(refund_of(one, REFUNDS[refund])) for one in range(3)],
         await store.get_refund_by_key(f"refund-{key}"),
         [await store.list_refunds(one, after, limit) for one in wanted],
     )

@@ -243,21 +243,21 @@ async def test_a_hundred_thousand_random_histories_end_alike(
 
 
 async def compare(seed: int, steps: Sequence[Step], postgres: PostgresSides) -> None:
-    """Run a history on both. Raises Difference."""
-    real, memory = await postgres.new(), memory_side()
-    past: list[tuple[Call, ...]] = []
-    for number, step in enumerate(steps, 1):
-        if isinstance(step, Call):
-            past.append((step,))
-            expected, found = await step.on(memory), await step.on(real)
-        else:
-            found = await _at_once(step.calls, real), await everything(real)
-            memory, expected = await _in_some_order(step.calls, past, found)
-        if expected != found:
-            raise Difference(seed, steps[:number], expected, found)
-    expected, found = await everything(memory), await everything(real)
-    if expected != found:
-        raise Difference(seed, steps, expected, found)
+    """Run a history on PostgreSQL, and then in memory. Raises Difference."""
+    real = await postgres.new()
+    seen = [(step, await _seen(step, real)) for step in steps]
+    end = await everything(real)
+    difference = await _difference(memory_side(), [], seen, end)
+    if difference is not None:
+        number, expected, found = difference
+        raise Difference(seed, steps[:number], expected, found)
+
+
+async def _seen(step: Step, real: Side) -> Any:
+    """What a step returned, and for calls at once also what is stored after them."""
+    if isinstance(step, Call):
+        return await step.on(real)
+    return await _at_once(step.calls, real), await everything(real)
 
 
 async def _at_once(calls: Sequence[Call], side: Side) -> list[Any]:
@@ -275,21 +275,50 @@ async def _at_once(calls: Sequence[Call], side: Side) -> list[Any]:
     return [results[number] for number in range(len(calls))]
 
 
+async def _difference(
+    memory: Side, past: Sequence[Sequence[Call]], seen: Sequence[tuple[Step, Any]], end: Any
+) -> tuple[int, Any, Any] | None:
+    """The first step that memory does differently, with both results, or None.
+
+    `memory` is what it is after `past`. Of calls at once some order has to explain everything that
+    is seen later, too: orders that look alike at first may differ in what only a later call reads.
+    """
+    past = list(past)
+    for number, (step, found) in enumerate(seen):
+        if not isinstance(step, Call):
+            return await _in_some_order(step.calls, past, seen[number:], end)
+        past.append((step,))
+        expected = await step.on(memory)
+        if expected != found:
+            return len(past), expected, found
+    expected = await everything(memory)
+    return None if expected == end else (len(past), expected, end)
+
+
 async def _in_some_order(
-    calls: Sequence[Call], past: list[tuple[Call, ...]], found: Any
-) -> tuple[Side, Any]:
-    """Memory after the first order that ends as was found, else after the last; and its end."""
+    calls: Sequence[Call],
+    past: Sequence[Sequence[Call]],
+    seen: Sequence[tuple[Step, Any]],
+    end: Any,
+) -> tuple[int, Any, Any] | None:
+    """None if an order explains everything; else the difference of the one that explains most."""
+    (_, found), *later = seen
+    differences = []
     for order in permutations(range(len(calls))):
         memory = memory_side()
         for earlier in past:
             await _in_order(earlier, memory)
-        ordered = tuple(calls[number] for number in order)
+        ordered = [calls[number] for number in order]
         results = dict(zip(order, await _in_order(ordered, memory), strict=True))
-        end = [results[number] for number in range(len(calls))], await everything(memory)
-        if end == found:
-            break
-    past.append(ordered)
-    return memory, end
+        expected = [results[number] for number in range(len(calls))], await everything(memory)
+        if expected != found:
+            differences.append((len(past) + 1, expected, found))
+            continue
+        difference = await _difference(memory, [*past, ordered], later, end)
+        if difference is None:
+            return None
+        differences.append(difference)
+    return max(differences, key=lambda difference: difference[0])
 
 
 async def _in_order(calls: Sequence[Call], side: Side) -> list[Any]:
