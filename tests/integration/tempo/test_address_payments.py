@@ -362,6 +362,22 @@ def test_what_we_send_to_our_own_address_is_no_income(till: Till) -> None:
     assert sent not in str(till.unmatched())
 
 
+@pytest.mark.parametrize("master_id", [MASTER_ID, OTHER_MASTER_ID, "0x01020304"])
+def test_nothing_that_anyone_takes_from_an_address_holds_nobody_up(
+    till: Till, master_id: str
+) -> None:
+    """No allowance is needed for it, and the token logs a transfer without a first hop."""
+    ours, address = till.chain.accounts[0], master_id + "fd" * 10 + "00000000abcd"
+    took = calldata("transferFrom(address,address,uint256)", address, ours, 0)
+    sent = till.chain.send(ALPHA, took, sender=PAYER)
+    payment = till.start()
+    pay(till, payment)
+
+    assert is_paid(till, payment)
+    assert till.chain.succeeded(sent)
+    assert sent not in str(till.unmatched())
+
+
 def test_money_that_is_final_stops_a_cancellation(till: Till) -> None:
     payment = till.start()
     pay(till, payment)

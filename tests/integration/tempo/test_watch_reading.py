@@ -77,6 +77,22 @@ async def test_money_to_virtual_addresses_is_read_once_with_its_sender_and_memo(
     assert sink.outflows == {}
 
 
+async def test_nothing_from_an_address_holds_nobody_up(
+    chain: ScriptedChain, sink: MemorySink
+) -> None:
+    """Anyone can let the token log it, also where payments have no addresses."""
+    for master_id in ("0x58e21090", "0x01020304"):
+        address = virtual_address(master_id, 1)
+        chain.send(transfer(USDC, address, US, 0), transfer(USDC, address, US, 0, MEMO))
+        chain.send(to_virtual(USDC, PAYER, address, US, 0))
+    chain.settle()
+    async with open_node(chain) as node, watching([node], sink, start_block=3) as watch:
+        chain.send(to_virtual(USDC, PAYER, virtual_address("0x58e21090", 2), US, 149))
+        chain.settle()
+        await sink.until(lambda: sink.amounts == [149])
+        assert await balanced(watch, chain)
+
+
 async def test_many_addresses_are_read_in_a_few_requests(
     chain: ScriptedChain, sink: MemorySink
 ) -> None:

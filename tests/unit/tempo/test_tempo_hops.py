@@ -118,3 +118,20 @@ def test_only_what_is_forwarded_to_us_needs_its_first_hop() -> None:
         )
     )
     assert [one.sender for one in forwarded(transfers, OURS)] == [VIRTUAL]
+
+
+@pytest.mark.parametrize("memo", [None, MEMO])
+def test_nothing_from_an_address_has_no_first_hop_and_is_no_money(memo: str | None) -> None:
+    """Anyone may call `transferFrom(ADDRESS, ACCOUNT, 0)`: it takes no allowance."""
+    [nothing] = read(transfer(USDC, VIRTUAL, US, 0, memo))
+    assert as_tuples([nothing]) == [(VIRTUAL, US, 0, memo, None)]
+    assert forwarded([nothing], OURS) == []
+
+
+def test_nothing_over_an_address_takes_no_first_hop_from_money() -> None:
+    calls = (
+        to_virtual(USDC, PAYER, VIRTUAL, US, 149, MEMO),
+        to_virtual(USDC, STRANGER, VIRTUAL, US, 0),
+        transfer(USDC, VIRTUAL, US, 0),
+    )
+    assert [one for one in as_tuples(read(*calls)) if one[2]] == [(PAYER, US, 149, MEMO, VIRTUAL)]
