@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import attrs
 import pytest
 
 from payd.domain.accounting import Account, Amounts, Period, Sums, Unit
@@ -20,6 +21,7 @@ def test_a_period_is_its_days_with_the_last_one() -> None:
     period = Period(first=date(2026, 1, 31), last=date(2026, 2, 1))
     assert period.begin == datetime(2026, 1, 31, tzinfo=UTC)
     assert period.end == datetime(2026, 2, 2, tzinfo=UTC)
+    assert a_period("2026-01-31", "2026-01-31", "Europe/Berlin").begin.tzinfo is UTC
     assert [str(day.date) for day in period.days(period.begin)] == ["2026-01-31", "2026-02-01"]
 
 
@@ -91,4 +93,5 @@ def test_sums_add_each_number() -> None:
 def test_accounts_have_an_order() -> None:
     token = Unit(currency="USDC", decimals=6, chain_id=1, token_address="0x" + "a" * 40)
     crypto = Account(provider="tempo", method="crypto", unit=token)
-    assert sorted([crypto, EURO], key=Account.order) == [EURO, crypto]
+    other = attrs.evolve(crypto, unit=attrs.evolve(token, chain_id=2))
+    assert sorted([other, crypto, EURO], key=Account.order) == [EURO, crypto, other]

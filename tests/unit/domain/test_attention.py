@@ -2,8 +2,21 @@
 
 from datetime import timedelta
 
+import attrs
 import pytest
-from unit.domain.builders import DUE, NOW, a_payment, a_receipt, after, at
+from unit.domain.builders import (
+    DUE,
+    NOW,
+    USD,
+    a_payment,
+    a_receipt,
+    a_refund,
+    a_report,
+    a_snapshot,
+    after,
+    at,
+    refunded,
+)
 
 from payd.domain.actors import PAYD
 from payd.domain.attention import (
@@ -20,6 +33,7 @@ from payd.domain.attention import (
 from payd.domain.decide import Decision, EventType, decide
 from payd.domain.evidence import AttentionResolved, Conflict, Unanswered
 from payd.domain.payment import Payment, Status
+from payd.domain.refund import RefundState
 
 CONFLICT = Attention.CONFLICTING_EVIDENCE
 RESOLVED = AttentionResolved(reasons=frozenset({CONFLICT}), by="operator:eve", note="seen")
@@ -98,6 +112,52 @@ def test_a_derived_reason_keeps_the_facts_that_are_still_true() -> None:
     one = derive(records, (Attention.OVERPAID,), {Attention.OVERPAID: frozenset({"b"})}, at(1))
     assert [(r.facts, r.since) for r in one] == [(frozenset({"b"}), NOW)]
     assert to_publish(records, one) == set()
+
+
+def facts_of(payment: Payment) -> dict[Attention, set[str]]:
+    return {record.reason: set(record.facts) for record in payment.attention_records}
+
+
+def test_too_little_too_much_and_twice_say_how_much() -> None:
+    part = after(a_payment(Status.EXPIRED), (a_receipt(amount=1),))
+    assert facts_of(part) == {Attention.UNDERPAID: {"1 of 500 confirmed"}}
+    twice = after(a_payment(Status.COMPLETED), (a_receipt(amount=2 * DUE + 1),))
+    assert facts_of(twice) == {
+        Attention.OVERPAID: {"1001 of 500 confirmed"},
+        Attention.DUPLICATE_PAYMENT: {"paid 2 times"},
+    }
+
+
+def test_the_smallest_price_can_be_paid_twice_and_none_cannot() -> None:
+    cent, free = (attrs.evolve(USD, minor_units=amount) for amount in (1, 0))
+    twice = after(a_payment(Status.PENDING, amount=cent), (a_receipt(amount=2),))
+    assert twice.attention == {Attention.OVERPAID, Attention.DUPLICATE_PAYMENT}
+    given = after(a_payment(Status.PENDING, amount=free), a_snapshot())
+    assert (given.status, given.attention) == (Status.COMPLETED, frozenset())
+    too_much = after(given, (a_receipt(amount=1),))
+    assert too_much.attention == {Attention.OVERPAID}
+
+
+def test_a_refund_takes_no_other_reason_away() -> None:
+    overpaid = after(a_payment(Status.COMPLETED), (a_receipt(amount=DUE + 1),))
+    both = after(overpaid, a_report(refund_id=None))
+    assert both.attention == {Attention.OVERPAID, Attention.REFUNDED_EXTERNALLY}
+
+
+def test_a_refund_that_the_provider_canceled_needs_nobody() -> None:
+    canceled = after(refunded(a_refund()), a_report(RefundState.CANCELED))
+    assert canceled.attention == frozenset()
+
+
+def test_what_an_older_version_of_payd_saw_stays_as_it_was_seen() -> None:
+    """It kept neither each refund nor each dispute."""
+    old = AttentionRecord(reason=Attention.DISPUTED, since=NOW, published=True)
+    paid = a_payment(Status.COMPLETED, snapshot_refunded=1, attention_records=(old,))
+    seen = after(paid, (a_receipt("r1", 1),))
+    assert facts_of(seen) == {
+        Attention.DISPUTED: {"reported"},
+        Attention.REFUNDED_EXTERNALLY: {"1 refunded"},
+    }
 
 
 def test_what_waiting_may_end_is_published_by_the_status_check_that_finds_it_old() -> None:

@@ -1,7 +1,8 @@
 """Money after closing: the clock of the chain or bank decides whether it was in time."""
 
+import attrs
 import pytest
-from unit.domain.builders import DUE, a_payment, a_receipt, a_snapshot, after, at, created
+from unit.domain.builders import DUE, USD, a_payment, a_receipt, a_snapshot, after, at, created
 
 from payd.domain.attention import Attention
 from payd.domain.decide import EventType, Rules, decide
@@ -40,6 +41,12 @@ def test_the_window_ends_a_day_after_closing_by_the_time_the_money_moved(
     late = after(a_payment(status), evidence, minutes=10 * DAY)
     assert late.status is (Status.COMPLETED if completes else status)
     assert (Attention.PAID_AFTER_CLOSE in late.attention) is not completes
+
+
+def test_the_smallest_price_is_not_paid_by_a_snapshot_that_is_too_late() -> None:
+    cent = a_payment(Status.EXPIRED, amount=attrs.evolve(USD, minor_units=1))
+    paid = a_snapshot(ProviderStatus.PAID, minutes=DAY + 1, received=1, confirmed=1)
+    assert after(cent, paid, minutes=10 * DAY).status is Status.EXPIRED
 
 
 def test_late_money_completes_once_and_takes_the_failure_back() -> None:

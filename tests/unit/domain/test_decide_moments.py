@@ -4,10 +4,24 @@ from datetime import timedelta
 
 import attrs
 import pytest
-from unit.domain.builders import DUE, EXPIRY, a_payment, a_receipt, a_snapshot, after, at, created
+from unit.domain.builders import (
+    DUE,
+    EXPIRY,
+    a_dispute,
+    a_payment,
+    a_receipt,
+    a_refund,
+    a_report,
+    a_snapshot,
+    after,
+    at,
+    created,
+    refunded,
+)
 
 from payd.domain.attention import Attention
-from payd.domain.decide import decide, next_check_time
+from payd.domain.decide import Event, EventType, decide, decide_set, next_check_time
+from payd.domain.dispute import DisputeStatus
 from payd.domain.evidence import (
     Absent,
     AskAgain,
@@ -18,6 +32,7 @@ from payd.domain.evidence import (
     NotClosable,
     OutcomeUnknown,
     ProviderStatus,
+    RefundAnswered,
     Unanswered,
 )
 from payd.domain.outcome import Asking, Failure
@@ -26,6 +41,7 @@ from payd.domain.payment import Payment, Status
 EXPIRES = 30.0
 JUST_BEFORE = EXPIRES - 0.001
 PENDING = a_payment(Status.PENDING)
+ASKED = a_refund(asking=Asking.ASKING)
 UNBORN = a_payment(Status.CANCELING, provider_reference=None, asking=Asking.UNKNOWN)
 
 
@@ -86,6 +102,20 @@ def test_a_status_check_is_due_at_the_expiry_and_later_ones_are_spaced_again() -
     assert next_check_time(PENDING, EXPIRY) == EXPIRY + timedelta(minutes=2)
 
 
+def test_a_cancellation_is_looked_after_as_closely_as_a_creation() -> None:
+    canceling = a_payment(Status.CANCELING)
+    assert next_check_time(canceling, at(1)) == at(1.5)
+
+
+def test_a_status_check_is_due_when_a_reason_is_old_enough_to_be_published() -> None:
+    stuck = after(PENDING, Unanswered(), minutes=EXPIRES + 60)
+    waiting = attrs.evolve(stuck, checks=9)
+    assert next_check_time(waiting, at(100)) == at(EXPIRES + 120)
+    assert next_check_time(waiting, at(EXPIRES + 120)) == at(EXPIRES + 180)
+    # An hour from now is sooner.
+    assert next_check_time(attrs.evolve(stuck, checks=1), at(100)) == at(105)
+
+
 @pytest.mark.parametrize(
     ("confirmed", "attention"),
     [
@@ -131,9 +161,11 @@ def test_a_failure_is_reported_in_the_providers_words_or_in_ours(
         (PENDING, CancelRequested(), "payment_canceling"),
         (PENDING, Conflict(), "attention_changed"),
         (a_payment(Status.COMPLETED), (a_receipt(amount=1),), "facts_changed"),
+        (refunded(ASKED), RefundAnswered(refund_id=ASKED.id, answer=OutcomeUnknown()),
+         "refund_changed"),
         (PENDING, a_snapshot(), "status_checked"),
     ],
-)
+)  # fmt: skip
 def test_every_decision_has_the_name_of_its_weightiest_change(
     payment: Payment, evidence: Evidence, what: str
 ) -> None:
@@ -146,6 +178,78 @@ def test_a_reason_to_cancel_is_kept_for_the_audit_row() -> None:
     decision = decide(PENDING, CancelRequested(reason="changed my mind"), at(2))
     assert decision is not None
     assert decision.note == "changed my mind"
+
+
+def test_an_audit_row_has_no_note_that_nobody_wrote() -> None:
+    one, together = decide(PENDING, a_snapshot(), at(2)), decide_set(PENDING, [a_snapshot()], at(2))
+    assert one is not None
+    assert one == together.decision
+    assert (one.note, one.payment.update_time) == ("", at(2))
+
+
+def test_an_event_says_what_it_is_about_and_what_was_before() -> None:
+    paid, refund = a_payment(Status.COMPLETED), a_refund()
+    succeeded = decide(refunded(refund), a_report(), at(2))
+    assert succeeded is not None
+    assert succeeded.events == (
+        Event(
+            type=EventType.REFUNDED,
+            previous_status=Status.COMPLETED,
+            reason="",
+            refund_id=refund.id,
+        ),
+    )
+    inquiry = a_dispute(DisputeStatus.INQUIRY, id="dp_0")
+    opened = decide(after(paid, inquiry), a_dispute(reason="fraudulent"), at(2))
+    assert opened is not None
+    assert opened.events == (
+        Event(
+            type=EventType.DISPUTED,
+            previous_status=Status.COMPLETED,
+            reason="fraudulent",
+            dispute_id="dp_1",
+        ),
+        Event(type=EventType.ATTENTION, previous_status=Status.COMPLETED, reason="DISPUTED"),
+    )
+
+
+def test_a_payment_that_is_found_paid_and_refunded_publishes_both() -> None:
+    found = a_snapshot(ProviderStatus.PAID, refunds=(a_report(refund_id=None),))
+    decision = decide(PENDING, found, at(2))
+    assert decision is not None
+    assert [event.type for event in decision.events] == [
+        EventType.COMPLETED,
+        EventType.REFUNDED,
+        EventType.ATTENTION,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("evidence", "status"),
+    [
+        ((a_receipt(),), Status.COMPLETED),
+        ((a_receipt(time=at(9999)),), Status.EXPIRED),
+    ],
+)
+def test_nobody_asks_the_provider_for_a_payment_that_has_ended(
+    evidence: Evidence, status: Status
+) -> None:
+    claimed = a_payment(ask_deadline=at(9))
+    ended = after(claimed, evidence)
+    assert (ended.status, ended.ask_deadline) == (status, None)
+
+
+def test_of_a_payment_that_is_paid_no_answer_is_outstanding() -> None:
+    paid = after(a_payment(), (a_receipt(),))
+    assert paid.asking is Asking.ANSWERED
+    assert decide(paid, OutcomeUnknown(), at(3)) is None
+
+
+def test_a_later_change_of_a_closed_payment_gives_money_no_more_time() -> None:
+    failed = after(a_payment(Status.FAILED), Conflict(), minutes=60)
+    too_late = after(failed, a_snapshot(ProviderStatus.PAID, minutes=24 * 60 + 1))
+    assert failed.update_time == at(60)
+    assert too_late.status is Status.FAILED
 
 
 @pytest.mark.parametrize("status", list(Status))

@@ -40,6 +40,7 @@ def test_money_that_moved_after_the_expiry_completes_as_late(status: Status, mov
     decision = decide(a_payment(status), (a_receipt(time=at(moved)),), at(3 * DAY))
     assert decision is not None
     assert (decision.payment.status, decision.payment.late) == (Status.COMPLETED, True)
+    assert decision.payment.complete_time == at(3 * DAY)
     assert decision.payment.attention == frozenset()
     assert [event.type for event in decision.events] == [EventType.COMPLETED]
 

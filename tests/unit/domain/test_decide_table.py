@@ -20,7 +20,7 @@ from unit.domain.builders import (
 )
 
 from payd.domain.attention import Attention
-from payd.domain.decide import EventType, Rules, decide, next_check_time
+from payd.domain.decide import NEVER_SENT, EventType, Rules, decide, next_check_time
 from payd.domain.dispute import DisputeStatus
 from payd.domain.evidence import (
     Absent,
@@ -36,7 +36,7 @@ from payd.domain.evidence import (
     ReceiptState,
     Unanswered,
 )
-from payd.domain.outcome import Asking
+from payd.domain.outcome import Asking, Failure
 from payd.domain.payment import Payment, Status
 from payd.domain.refund import RefundState
 
@@ -53,6 +53,9 @@ ABSENT, UNPROVEN = Absent(), Absent(proven=False)
 CREATING = a_payment()
 PENDING = a_payment(Status.PENDING)
 CANCELING = a_payment(Status.CANCELING)
+#: What is known of payments before the provider answered.
+CLOSED_EARLY = after(a_payment(), a_snapshot(ProviderStatus.CANCELED))
+PAID_IN_PART = after(a_payment(), (a_receipt(amount=100),))
 #: The main app canceled before the provider answered that it has an object.
 CANCELED_UNSENT = after(a_payment(), CANCEL)
 
@@ -66,9 +69,12 @@ TRANSITIONS: list[tuple[Payment, Evidence, float, Status]] = [
     (CREATING, OutcomeUnknown(), 100_000, Status.CREATING),
     (CREATING, Unanswered(), 100_000, Status.CREATING),
     (CREATING, CANCEL, 1, Status.CANCELING),
+    (CLOSED_EARLY, CANCEL, 1, Status.CANCELED),
+    (PAID_IN_PART, CANCEL, LATE, Status.PROCESSING),
     (CREATING, PAID, 1, Status.COMPLETED),
     (CREATING, (a_receipt(),), 1, Status.COMPLETED),
     (CREATING, OPEN, 1, Status.CREATING),
+    (CREATING, a_snapshot(minutes=LATE, reference="ref"), LATE, Status.EXPIRED),
     (CREATING, ABSENT, 1, Status.CREATING),
     (CREATING, ABSENT, LATE, Status.EXPIRED),
     (CREATING, UNPROVEN, LATE, Status.EXPIRED),
@@ -112,7 +118,29 @@ TRANSITIONS: list[tuple[Payment, Evidence, float, Status]] = [
 def test_evidence_moves_a_payment_to_the_next_status(
     payment: Payment, evidence: Evidence, minutes: float, status: Status
 ) -> None:
-    assert after(payment, evidence, minutes=minutes).status is status
+    moved = after(payment, evidence, minutes=minutes)
+    assert moved.status is status
+    moment = at(minutes)
+    assert moved.close_time == (moment if status.is_closed else None)
+    assert moved.complete_time == (moment if status is Status.COMPLETED else None)
+    if moved != payment:
+        assert (moved.next_check_time is not None) == status.is_open
+
+
+@pytest.mark.parametrize(
+    ("payment", "evidence", "minutes", "failure"),
+    [
+        (CREATING, DECLINED, 1, Failure(code="declined", message="no")),
+        (CREATING, NotAttempted(), 10, NEVER_SENT),
+        (PENDING, a_snapshot(ProviderStatus.CANCELED), 1,
+         Failure(code="closed_by_provider",
+                 message="The provider closed the payment before it was paid.")),
+    ],
+)  # fmt: skip
+def test_a_failed_payment_says_why(
+    payment: Payment, evidence: Evidence, minutes: float, failure: Failure
+) -> None:
+    assert after(payment, evidence, minutes=minutes).failure == failure
 
 
 def test_a_cancel_in_creating_is_carried_out_when_the_reference_is_known() -> None:

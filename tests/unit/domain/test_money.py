@@ -33,6 +33,7 @@ def test_amounts_are_written_in_units_of_the_currency(
         ("JPY", 7, 6, 7_000_000),
         ("KWD", 1_001, 6, 1_001_000),
         ("KWD", 1_010, 2, 101),
+        ("KWD", 1_100, 1, 11),
     ],
 )
 def test_an_amount_has_one_exact_sum_in_tokens(
@@ -56,7 +57,9 @@ def test_the_largest_amounts_of_the_database_are_amounts() -> None:
 
 def test_the_largest_bill_in_the_finest_token_is_not_rounded() -> None:
     largest = Money(currency_code="USD", minor_units=MINOR_UNITS_MAX)
-    assert base_units(largest, 18) == (2**63 - 1) * 10**16
+    due = base_units(largest, 18)
+    assert due == (2**63 - 1) * 10**16
+    assert attrs.evolve(TERMS, decimals=18).minor_units(due, "USD") == 2**63 - 1
 
 
 def test_terms_name_a_whole_address_and_nothing_after_it() -> None:

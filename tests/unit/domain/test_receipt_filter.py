@@ -19,16 +19,20 @@ def test_a_filter_that_a_receipt_can_match_is_accepted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "field"),
+    ("wanted", "field", "said"),
     [
-        (ReceiptFilter(unmatched=True, payment_id=UUID(int=7)), "payment_id"),
-        (ReceiptFilter(time_from=NOON, time_before=NOON), "time_from"),
+        (ReceiptFilter(unmatched=True, payment_id=UUID(int=7)), "payment_id",
+         "an unmatched receipt is of no payment: leave out payment_id or unmatched"),
+        (ReceiptFilter(time_from=NOON, time_before=NOON), "time_from",
+         "time_from must be before time_before"),
     ],
-)
-def test_a_filter_that_contradicts_itself_is_refused(wanted: ReceiptFilter, field: str) -> None:
+)  # fmt: skip
+def test_a_filter_that_contradicts_itself_is_refused(
+    wanted: ReceiptFilter, field: str, said: str
+) -> None:
     with pytest.raises(InvalidFilter) as refused:
         wanted.check()
-    assert refused.value.metadata["filter"] == field
+    assert (str(refused.value), refused.value.metadata) == (said, {"filter": field})
 
 
 def test_a_dead_letter_of_another_sender_has_no_event_id() -> None:

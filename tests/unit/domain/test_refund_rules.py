@@ -49,14 +49,24 @@ from payd.domain.evidence import (
     Unanswered,
 )
 from payd.domain.money import MINOR_UNITS_MAX, Money
+from payd.domain.next_action import Redirect
 from payd.domain.outcome import Asking, Failure
 from payd.domain.payment import Payment, Status
-from payd.domain.refund import Refund, RefundState, RefundStatus, RefundTerms
+from payd.domain.refund import (
+    Refund,
+    RefundInstructions,
+    RefundState,
+    RefundStatus,
+    RefundTerms,
+)
 from payd.domain.refunds import left, next_refund_check_time, refundable
 
 PAID = a_payment(Status.COMPLETED)
 ID = a_refund().id
+PAYMENT_ID = str(PAID.id)
 SUCCEEDED = a_refund(RefundStatus.SUCCEEDED, amount=DUE - 50)
+APPROVED = RefundApproved(refund_id=ID, by="eve", note="n")
+WITHDRAWN = RefundCanceled(refund_id=ID, by="eve", note="n")
 
 
 def a_request(amount: int = 100, *, all_left: bool = False, **overrides: Any) -> RefundRequested:
@@ -73,6 +83,13 @@ def only(payment: Payment) -> Refund:
 def external(payment: Payment, reference: str) -> Refund | None:
     wanted = uuid5(payment.id, reference)
     return next((refund for refund in payment.refunds if refund.id == wanted), None)
+
+
+def conflicts(payment: Payment) -> set[str]:
+    """What contradicts, as a person reads it."""
+    records = payment.attention_records
+    [*facts] = (one.facts for one in records if one.reason is Attention.CONFLICTING_EVIDENCE)
+    return set().union(*facts)
 
 
 # -- granted or refused --------------------------------------------------------------------------
@@ -132,8 +149,61 @@ def test_a_refund_is_refused(
 
 
 @pytest.mark.parametrize(
+    ("payment", "command", "said", "metadata"),
+    [
+        (PAID, a_request(terms=RefundTerms(window=timedelta(minutes=1))),
+         "the provider refunds up to 0:01:00 later",
+         {"payment_id": PAYMENT_ID, "status": "COMPLETED"}),
+        (refunded(SUCCEEDED), a_request(1, id=UUID(int=8), terms=RefundTerms(several=False)),
+         "the provider refunds a payment only once",
+         {"payment_id": PAYMENT_ID, "status": "COMPLETED"}),
+        (PAID, a_request(terms=RefundTerms(partial=False)),
+         "the provider refunds only the whole payment at once",
+         {"payment_id": PAYMENT_ID, "status": "COMPLETED"}),
+        (PAID, a_request(terms=RefundTerms(needs_destination=True)),
+         "payd cannot send money on this rail: say where it is to go",
+         {"field": "destination"}),
+        (after(PAID, a_dispute()), a_request(),
+         "a dispute of this payment is open or lost: it decides on the money",
+         {"payment_id": PAYMENT_ID}),
+        (PAID, APPROVED, "no refund has this id", {"refund_id": str(ID)}),
+        (refunded(a_refund(RefundStatus.AWAITING_APPROVAL, requester="eve")), APPROVED,
+         "another certificate or user has to approve it", {"refund_id": str(ID)}),
+        (refunded(a_refund(RefundStatus.PENDING)), WITHDRAWN,
+         "the refund is PENDING: it can no longer be taken back",
+         {"refund_id": str(ID), "status": "PENDING"}),
+    ],
+)  # fmt: skip
+def test_a_refusal_says_why_in_words_and_in_values(
+    payment: Payment, command: Any, said: str, metadata: dict[str, str]
+) -> None:
+    with pytest.raises(PaydError) as caught:
+        decide(payment, command, at(2))
+    assert (str(caught.value), caught.value.metadata) == (said, metadata)
+
+
+@pytest.mark.parametrize(
+    ("payment", "window_ends"),
+    [
+        (a_payment(Status.COMPLETED, complete_time=at(5), update_time=at(50)), 15),
+        (a_payment(Status.COMPLETED, close_time=NOW, complete_time=at(40), late=True), 50),
+        (a_payment(Status.EXPIRED, snapshot_confirmed=100, close_time=at(5), update_time=at(50)),
+         15),
+    ],
+)  # fmt: skip
+def test_the_time_for_refunds_counts_from_the_end_of_the_payment(
+    payment: Payment, window_ends: float
+) -> None:
+    request = a_request(terms=RefundTerms(window=timedelta(minutes=10)))
+    assert only(after(payment, request, minutes=window_ends)).amount == 100
+    with pytest.raises(NotRefundable):
+        after(payment, request, minutes=window_ends + 0.01)
+
+
+@pytest.mark.parametrize(
     ("payment", "request_"),
     [
+        (a_payment(Status.EXPIRED, snapshot_confirmed=1), a_request(1)),
         (a_payment(Status.EXPIRED, snapshot_confirmed=100), a_request()),
         (a_payment(Status.CANCELED, snapshot_confirmed=100), a_request()),
         (refunded(SUCCEEDED), a_request(50, id=UUID(int=8))),
@@ -176,6 +246,13 @@ def test_what_is_left_is_named_in_the_payments_currency_and_in_the_token() -> No
         "left_minor_units": "500",
         "left_base_units": "5000001",
     }
+
+
+def test_a_token_for_another_currency_is_converted_by_its_decimals() -> None:
+    yen = Money(currency_code="JPY", minor_units=5)
+    crypto = a_payment(Status.COMPLETED, amount=yen, crypto=TERMS, snapshot_confirmed=5_000_000)
+    with pytest.raises(RefundExceedsPaid, match=r"^5 JPY \(5000000 base units of USDC\) is left"):
+        decide(crypto, a_request(6_000_000), at(2))
 
 
 def test_more_tokens_than_money_can_count_are_left_exactly_in_base_units() -> None:
@@ -259,6 +336,18 @@ def test_what_is_known_of_a_request_never_becomes_more_certain_than_it_is() -> N
     assert (first.asking, first.ask_deadline) == (Asking.ASKING, at(9))
 
 
+def test_instructions_say_what_a_person_has_to_send() -> None:
+    action = Redirect(url="https://send.example")
+    instructed = asked(RefundInstructions(next_action=action))
+    assert (instructed.status, instructed.next_action) == (RefundStatus.AWAITING_TRANSFER, action)
+    assert (instructed.asking, instructed.ask_deadline) == (Asking.ANSWERED, None)
+
+
+def test_once_the_provider_answered_nobody_asks_again() -> None:
+    pending = asked(a_report(RefundState.PENDING))
+    assert (pending.asking, pending.ask_deadline) == (Asking.ANSWERED, None)
+
+
 def test_a_declined_refund_fails_with_the_providers_words() -> None:
     declined = asked(Declined(code="charge_disputed", message="No."))
     assert declined.failure == Failure(code="charge_disputed", message="No.")
@@ -296,6 +385,13 @@ def test_checks_of_a_refund_are_spaced_in_each_status() -> None:
     assert next_refund_check_time(SUCCEEDED, NOW) is None
 
 
+def test_news_of_one_refund_leaves_the_checks_of_another_alone() -> None:
+    other = a_refund(id=UUID(int=8), checks=3, next_check_time=at(7))
+    moved = after(refunded(other, a_refund()), a_report(RefundState.PENDING))
+    assert next(one for one in moved.refunds if one.id == other.id) == other
+    assert next(one for one in moved.refunds if one.id == ID).update_time == at(2)
+
+
 # -- reports that fit no refund of ours ----------------------------------------------------------
 
 
@@ -304,6 +400,11 @@ def test_a_refund_made_at_the_provider_is_counted_once_under_one_id() -> None:
     payment = after(PAID, report)
     refund = only(payment)
     assert (refund.id, refund.external, refund.amount) == (uuid5(PAID.id, "re_x"), True, 100)
+    assert (refund.create_time, refund.update_time, refund.asking) == (
+        report.time,
+        at(2),
+        Asking.ANSWERED,
+    )
     assert (payment.refunded, left(payment)) == (100, DUE - 100)
     assert payment.attention == {Attention.REFUNDED_EXTERNALLY}
     assert payment.aliases == ("ch_1",)
@@ -324,14 +425,17 @@ def test_a_refund_of_another_asset_is_not_money_of_this_payment() -> None:
 
 def test_a_report_without_our_id_is_matched_by_the_providers_reference() -> None:
     pending = refunded(a_refund(RefundStatus.PENDING))
-    assert only(after(pending, a_report(refund_id=None))).status is RefundStatus.SUCCEEDED
+    succeeded = only(after(pending, a_report(refund_id=None)))
+    assert (succeeded.status, succeeded.complete_time) == (RefundStatus.SUCCEEDED, at(2))
 
 
 def test_a_second_reference_for_one_refund_is_a_contradiction_and_counts() -> None:
     payment = after(refunded(a_refund()), a_report(), a_report(reference="re_2"))
     assert payment.refunded == 200
     assert Attention.CONFLICTING_EVIDENCE in payment.attention
-    assert external(payment, "re_2") is not None
+    second = external(payment, "re_2")
+    assert second is not None
+    assert (second.status, second.complete_time) == (RefundStatus.SUCCEEDED, at(2))
 
 
 def test_a_reference_of_another_refund_of_ours_counts_once() -> None:
@@ -368,6 +472,12 @@ def test_another_amount_than_granted_is_a_contradiction_and_counts() -> None:
     assert (known.refunded, known.attention) == (100, {Attention.CONFLICTING_EVIDENCE})
 
 
+def test_a_refund_made_at_the_provider_is_as_old_as_its_first_report_says() -> None:
+    reports = [a_report(time=at(minutes), refund_id=None) for minutes in (0.5, 1)]
+    for one, other in (reports, reversed(reports)):
+        assert only(after(PAID, one, other)).create_time == at(0.5)
+
+
 def test_two_amounts_of_one_refund_made_at_the_provider_are_a_contradiction() -> None:
     reports = [a_report(amount=amount, refund_id=None) for amount in (70, 90)]
     for one, other in (reports, reversed(reports)):
@@ -376,7 +486,7 @@ def test_two_amounts_of_one_refund_made_at_the_provider_are_a_contradiction() ->
         assert Attention.CONFLICTING_EVIDENCE in payment.attention
 
 
-@pytest.mark.parametrize("amount", [100, 120])
+@pytest.mark.parametrize("amount", [100, 101, 120])
 def test_a_transfer_of_at_least_the_amount_closes_a_refund(amount: int) -> None:
     payment = after(refunded(a_refund(RefundStatus.AWAITING_TRANSFER)), a_report(amount=amount))
     assert payment.refunded == amount
@@ -411,6 +521,8 @@ def test_a_report_that_did_not_name_our_refund_is_not_counted_twice() -> None:
         RefundStatus.FAILED,
         "same_refund",
     )
+    assert twin.failure
+    assert twin.failure.message == f"It is the refund {ID}."
     assert payment.attention == frozenset()
     published = [(e.type, e.refund_id) for e in decision.events]
     assert sorted(published, key=lambda one: one[0].value) == [
@@ -437,14 +549,38 @@ def test_what_was_reported_without_naming_our_refund_is_not_forgotten(state: Ref
 
 
 @pytest.mark.parametrize(
+    ("report", "failure"),
+    [
+        (a_report(RefundState.FAILED),
+         Failure(code="failed", message="The provider could not refund.")),
+        (a_report(RefundState.FAILED, failure_code="lost_card", failure_message="Card lost."),
+         Failure(code="lost_card", message="Card lost.")),
+        (a_report(RefundState.CANCELED),
+         Failure(code="canceled", message="The provider canceled the refund.")),
+    ],
+)  # fmt: skip
+def test_a_failure_is_in_the_words_of_the_provider_or_in_ours(
+    report: Any, failure: Failure
+) -> None:
+    assert only(after(refunded(a_refund()), report)).failure == failure
+    # A report that came before our refund was known by name says the same.
+    unnamed = attrs.evolve(report, refund_id=None)
+    named = after(refunded(a_refund()), unnamed, a_report(RefundState.PENDING))
+    [ours] = [one for one in named.refunds if not one.external]
+    assert ours.failure == failure
+
+
+@pytest.mark.parametrize(
     ("reports", "code"),
     [
         ([a_report(RefundState.FAILED)], "failed"),
+        ([a_report(RefundState.FAILED), a_report(RefundState.FAILED, failure_code="a_code")],
+         "a_code"),
         ([a_report(RefundState.FAILED, failure_code="lost_card")], "lost_card"),
         ([a_report(RefundState.CANCELED), a_report(RefundState.FAILED)], "failed"),
         ([a_report(), a_report(RefundState.CANCELED)], "canceled"),
     ],
-)
+)  # fmt: skip
 def test_a_failed_refund_says_why(reports: Any, code: str) -> None:
     for order in (reports, reports[::-1]):
         payment = after(refunded(a_refund()), *order)
@@ -478,6 +614,27 @@ def test_a_refund_that_was_not_sent_is_not_sent_when_the_money_is_gone() -> None
     assert failed.failure.code == "nothing_left"
     assert Attention.CONFLICTING_EVIDENCE in payment.attention
     assert (payment.refunded, left(payment)) == (DUE, 0)
+    assert conflicts(payment) == {f"refund {ID} was not sent"}
+
+
+def test_a_refund_is_stopped_for_the_least_that_was_taken_too_much() -> None:
+    waiting = refunded(a_refund(RefundStatus.AWAITING_APPROVAL))
+    fits = after(waiting, a_report(reference="re_x", refund_id=None, amount=DUE - 100))
+    assert conflicts(fits) == set()
+    lost = a_dispute(DisputeStatus.LOST, amount=DUE - 99)
+    assert conflicts(after(waiting, lost)) == {f"refund {ID} was not sent"}
+
+
+def test_more_taken_back_than_was_paid_is_a_contradiction_with_the_sums() -> None:
+    payment = after(PAID, a_report(refund_id=None, amount=DUE + 1))
+    assert conflicts(payment) == {"501 of 500 taken back"}
+    cent = a_payment(Status.EXPIRED, snapshot_confirmed=1)
+    assert conflicts(after(cent, a_report(refund_id=None, amount=2))) == {"2 of 1 taken back"}
+
+
+def test_a_refund_before_any_money_is_known_contradicts_nothing_yet() -> None:
+    early = after(a_payment(Status.EXPIRED), a_report(refund_id=None))
+    assert early.attention == {Attention.REFUNDED_EXTERNALLY}
 
 
 def test_a_refund_that_may_have_been_sent_keeps_its_amount() -> None:

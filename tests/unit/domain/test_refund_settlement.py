@@ -21,6 +21,7 @@ from payd.domain.refunds import left
 
 LOST = a_refund(asking=Asking.UNKNOWN)
 WAITS = refunded(LOST)
+OTHER = UUID(int=8)
 #: The end of the time in which payd can find out by itself.
 OPEN_UNTIL = at(60)
 LATER = at(61)
@@ -112,7 +113,15 @@ def test_while_payd_can_find_out_by_itself_nobody_settles(succeeded: bool) -> No
     before = OPEN_UNTIL - timedelta(seconds=1)
     with pytest.raises(NotRefundable) as caught:
         decide(WAITS, a_settlement(succeeded=succeeded), before)
-    assert caught.value.metadata["settle_time"] == OPEN_UNTIL.isoformat()
+    assert str(caught.value) == (
+        "payd can still find out by itself what became of it: settle it after"
+        " 2026-01-01 13:00:00+00:00"
+    )
+    assert caught.value.metadata == {
+        "refund_id": str(LOST.id),
+        "status": "CREATING",
+        "settle_time": "2026-01-01T13:00:00+00:00",
+    }
     assert decide(WAITS, a_settlement(succeeded=succeeded), OPEN_UNTIL) is not None
 
 
@@ -121,7 +130,9 @@ def test_while_a_daemon_asks_the_provider_nobody_settles() -> None:
     with pytest.raises(NotRefundable) as caught:
         decide(asked, a_settlement(), LATER)
     assert caught.value.metadata["settle_time"] == at(62).isoformat()
-    assert decide(asked, a_settlement(), at(62)) is not None
+    done = decide(asked, a_settlement(), at(62))
+    assert done is not None
+    assert ours(done.payment).ask_deadline is None
 
 
 def test_a_refund_that_was_never_sent_can_be_settled_too() -> None:
@@ -129,6 +140,7 @@ def test_a_refund_that_was_never_sent_can_be_settled_too() -> None:
     never_sent = refunded(a_refund(asking=Asking.NOT_ATTEMPTED))
     failed = decided(never_sent, a_settlement(succeeded=False)).payment
     assert ours(failed).status is RefundStatus.FAILED
+    assert ours(failed).is_settled
 
 
 @pytest.mark.parametrize(
@@ -146,7 +158,13 @@ def test_only_an_unknown_outcome_is_settled(status: RefundStatus, succeeded: boo
         return
     with pytest.raises(NotRefundable) as caught:
         decide(payment, a_settlement(succeeded=succeeded), LATER)
-    assert caught.value.metadata["status"] == status.value
+    advice = (
+        "cancel it, if nothing was sent"
+        if status is RefundStatus.AWAITING_TRANSFER
+        else "only one in CREATING, or a transfer in AWAITING_TRANSFER, can be settled"
+    )
+    assert str(caught.value) == f"the refund is {status.value}: {advice}"
+    assert caught.value.metadata == {"refund_id": str(LOST.id), "status": status.value}
 
 
 def test_a_transfer_that_payd_cannot_recognise_is_settled_by_the_person_who_made_it() -> None:
@@ -178,7 +196,10 @@ def test_an_unknown_refund_is_not_found() -> None:
 def test_only_a_success_has_a_reference() -> None:
     with pytest.raises(InvalidField) as caught:
         decide(WAITS, a_settlement(succeeded=False, reference="re_1"), LATER)
-    assert caught.value.field == "reference"
+    assert (caught.value.field, caught.value.description) == (
+        "reference",
+        "only a refund that succeeded has one: leave it out",
+    )
 
 
 # -- a refund that the provider has reported already ---------------------------------------------
@@ -193,6 +214,7 @@ def test_a_refund_in_the_dashboard_becomes_ours_and_counts_once() -> None:
     payment = decided(seen_before(), a_settlement(reference="re_9")).payment
     refund = ours(payment)
     assert (refund.status, refund.provider_reference) == (RefundStatus.SUCCEEDED, "re_9")
+    assert refund.complete_time == LATER
     assert (payment.refunded, left(payment)) == (LOST.amount, DUE - LOST.amount)
     [other] = [one for one in payment.refunds if one.external]
     assert other.failure
@@ -207,22 +229,23 @@ def test_what_the_provider_still_sends_is_on_its_way() -> None:
 
 
 @pytest.mark.parametrize(
-    "known",
+    ("known", "said"),
     [
-        seen_before(RefundState.FAILED),
-        seen_before(RefundState.CANCELED),
-        seen_before(amount=LOST.amount + 1),
-        refunded(
-            LOST,
-            a_refund(RefundStatus.SUCCEEDED, id=UUID(int=8), provider_reference="re_9"),
-        ),
+        (seen_before(RefundState.FAILED),
+         "the provider reports 100, FAILED, under it, and this refund is of 100"),
+        (seen_before(RefundState.CANCELED),
+         "the provider reports 100, CANCELED, under it, and this refund is of 100"),
+        (seen_before(amount=LOST.amount + 1),
+         "the provider reports 101, SUCCEEDED, under it, and this refund is of 100"),
+        (refunded(LOST, a_refund(RefundStatus.SUCCEEDED, id=OTHER, provider_reference="re_9")),
+         f"it is that of refund {OTHER}"),
     ],
     ids=["failed", "canceled", "another amount", "another refund of ours"],
-)
-def test_a_reference_that_cannot_be_this_refund_is_refused(known: Payment) -> None:
+)  # fmt: skip
+def test_a_reference_that_cannot_be_this_refund_is_refused(known: Payment, said: str) -> None:
     with pytest.raises(InvalidField) as caught:
         decide(known, a_settlement(reference="re_9"), LATER)
-    assert caught.value.field == "reference"
+    assert (caught.value.field, caught.value.description) == ("reference", said)
 
 
 # -- what the provider reports afterwards --------------------------------------------------------
@@ -249,9 +272,12 @@ def test_a_report_that_names_only_the_reference_finds_the_refund() -> None:
     assert after.refunded == LOST.amount
 
 
+@pytest.mark.parametrize("code", ["lost_card", "unknown_card"])
 @pytest.mark.parametrize("state", [RefundState.FAILED, RefundState.CANCELED])
-def test_a_report_that_agrees_with_a_failure_says_nothing_new_to_people(state: RefundState) -> None:
-    decision = decided(settled(succeeded=False), a_report(state, failure_code="lost_card"))
+def test_a_report_that_agrees_with_a_failure_says_nothing_new_to_people(
+    state: RefundState, code: str
+) -> None:
+    decision = decided(settled(succeeded=False), a_report(state, failure_code=code))
     refund = ours(decision.payment)
     assert refund.status is RefundStatus.FAILED
     assert refund.failure
@@ -266,7 +292,13 @@ def test_a_success_that_the_provider_denies_fails_and_is_a_contradiction(
     decision = decided(settled(succeeded=True), a_report(state))
     assert ours(decision.payment).status is RefundStatus.FAILED
     assert (decision.payment.refunded, left(decision.payment)) == (0, DUE)
-    assert is_conflict(decision.payment)
+    [conflict] = (
+        record
+        for record in decision.payment.attention_records
+        if record.reason is Attention.CONFLICTING_EVIDENCE
+    )
+    said = f"refund {LOST.id} was settled as SUCCEEDED, but re_1 is {state.value}"
+    assert conflict.facts == {said}
     assert [e.type for e in decision.events] == [EventType.REFUND_FAILED, EventType.ATTENTION]
 
 
@@ -279,6 +311,8 @@ def test_money_that_went_after_a_failure_is_a_contradiction_and_counts_once(
     assert ours(after).status is RefundStatus.FAILED
     assert left(after) == DUE - LOST.amount
     assert is_conflict(after)
+    [other] = (one for one in after.refunds if one.external)
+    assert other.complete_time == (LATER if state is RefundState.SUCCEEDED else None)
     assert decide(after, a_report(state), LATER) is None
     both = decided(after, a_report(RefundState.FAILED)).payment
     assert (left(both), both.refunded) == (DUE, 0)
@@ -312,6 +346,7 @@ def test_two_refunds_at_the_provider_count_twice_in_either_order() -> None:
 def test_another_amount_than_the_settled_one_is_a_contradiction(amount: int, counted: int) -> None:
     after = decided(settled(succeeded=True), a_report(amount=amount)).payment
     assert (after.refunded, is_conflict(after)) == (counted, True)
+    assert {one.complete_time for one in after.refunds} == {LATER}
     assert decide(after, a_report(amount=amount), LATER) is None
 
 

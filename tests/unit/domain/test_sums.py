@@ -83,6 +83,13 @@ def test_nothing_is_summed_when_everything_was_undone() -> None:
     assert sums.replace(seen, dropped, EXPIRY, LATE_END) == ReceiptSums()
 
 
+def test_the_least_money_after_the_window_has_moved_after_it_final_or_not() -> None:
+    final = a_receipt("a", 1, time=LATE_END + DAY)
+    seen = attrs.evolve(final, id="b", state=ReceiptState.SEEN)
+    for receipts in ([final], [seen], [final, seen]):
+        assert sum_receipts(receipts, EXPIRY, LATE_END).has_moved_after(LATE_END)
+
+
 def test_the_receipts_that_are_not_reported_need_not_be_known() -> None:
     many = tuple(a_receipt(f"r{n}", 1) for n in range(DUE - 1))
     payment = after(a_payment(Status.PENDING), many)

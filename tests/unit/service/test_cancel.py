@@ -62,6 +62,7 @@ async def test_what_is_paid_or_closed_cannot_be_canceled(world: World, status: S
     with pytest.raises(PaymentNotCancelable) as refusal:
         await world.cancel(payment)
 
+    assert str(refusal.value) == (f"the payment is {status.value} and can no longer be canceled")
     assert refusal.value.metadata == {"payment_id": str(payment.id), "status": status.value}
     assert await world.newest(payment) == payment
     assert world.provider.calls == []

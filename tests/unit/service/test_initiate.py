@@ -10,7 +10,7 @@ import trio
 import trio.testing
 from support.prices import one_currency
 from unit.service.fakes import DECLINED, OUTCOME_UNKNOWN, Request, not_attempted
-from unit.service.world import FULL_30D, PRICES, World, a_request
+from unit.service.world import CALLER, FULL_30D, PRICES, World, a_request
 
 from payd.domain.attention import Attention
 from payd.domain.errors import (
@@ -26,6 +26,7 @@ from payd.domain.next_action import Redirect
 from payd.domain.outcome import Asking
 from payd.domain.payment import Customer, Payment, Status
 from payd.ports import Answer
+from payd.service.operation import claim_deadline
 
 ANOTHER_PRICE = one_currency("USD", {("x", "y", "z"): 1}, version="prices-2")
 
@@ -53,6 +54,31 @@ async def test_a_new_payment_keeps_what_was_asked_and_at_which_price(world: Worl
     assert payment.metadata == {"order": "7"}
     assert (payment.method, payment.provider, payment.request_id) == ("card", "mock", "req-1")
     assert payment.expire_time == world.clock.now() + timedelta(minutes=30)
+
+
+async def test_what_the_caller_says_goes_into_the_payment_before_the_provider_is_asked(
+    world: World,
+) -> None:
+    customer = Customer(id="user-1", email="a@b.example")
+    request = a_request(
+        customer=customer, return_url="https://app.example/ok", cancel_url="https://app.example/no"
+    )
+    seen: list[Payment] = []
+
+    async def look_into_the_store(_: Request) -> Answer:
+        seen.append(await world.query.get_by_key("key-1"))
+        return DECLINED
+
+    world.provider.replies["create"] = [look_into_the_store]
+    await world.initiates.initiate(request, attrs.evolve(CALLER, traceparent="00-span"), 5.0)
+
+    [stored], now = seen, world.clock.now()
+    assert (stored.customer, stored.request_hash) == (customer, request.fingerprint())
+    assert (stored.return_url, stored.cancel_url) == (request.return_url, request.cancel_url)
+    assert (stored.request_id, stored.traceparent) == ("req-1", "00-span")
+    assert (stored.create_time, stored.update_time) == (now, now)
+    assert stored.ask_deadline == claim_deadline(world.provider, now)
+    assert stored.next_check_time == now + timedelta(seconds=30)
 
 
 async def test_a_payment_in_tokens_is_due_in_base_units(world: World) -> None:
@@ -136,7 +162,10 @@ async def test_the_same_key_for_another_request_is_refused(
     with pytest.raises(IdempotencyKeyReused) as refusal:
         await world.initiate(**difference)
 
-    assert refusal.value.metadata["payment_id"] == str(first.id)
+    assert str(refusal.value) == (
+        "the idempotency key was used for a request with other contents: use a new key"
+    )
+    assert refusal.value.metadata == {"payment_id": str(first.id)}
     assert await world.newest(first) == first
     assert world.provider.calls == ["create"]
 
@@ -318,6 +347,16 @@ async def test_twenty_repetitions_leave_it_proven_that_nothing_was_sent(world: W
     answers = await world.initiate_at_once(20)
 
     assert [type(answer) for answer in answers] == [ProviderUnavailable] * 20
+    waited = [answer for answer in answers if "same key" in str(answer)]
+    assert [str(answer) for answer in waited] == [
+        "nothing was sent to the provider mock: retry with the same key"
+    ] * len(waited)
+    assert all(
+        (answer.metadata, answer.retry_after_s) == ({"provider": "mock"}, 1.0)
+        for answer in waited
+        if isinstance(answer, ProviderUnavailable)
+    )
+    assert waited
     assert (await world.query.get_by_key("key-1")).asking is Asking.NOT_ATTEMPTED
     assert world.provider.calls == ["create", "create"]
 

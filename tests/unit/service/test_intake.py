@@ -1,6 +1,6 @@
 """Intake: evidence is stored before it is settled, matched now or later, and never lost."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -209,15 +209,20 @@ async def test_a_report_about_something_else_is_not_ours(world: World, reference
     assert _outcomes(world) == ["not_ours"]
 
 
-async def test_an_id_in_capitals_has_the_form_of_ours(world: World) -> None:
-    reference = str(UUID(int=0xABCDEF)).upper()
+@pytest.mark.parametrize("spell", [str.upper, str.lower])
+async def test_an_id_has_the_form_of_ours_in_capitals_too(
+    world: World, spell: Callable[[str], str]
+) -> None:
+    reference = spell(str(UUID(int=0xABCDEF)))
     await world.intake.accept(
         "mock", [Observation(id="evt_1", reference=reference, fact=_paid(world))]
     )
 
     await world.intake_pass()
+    world.clock.time += UNKNOWN_MAX + timedelta(seconds=1)
+    await world.intake_pass()
 
-    assert _outcomes(world) == [None]
+    assert _outcomes(world) == [None], "it waits a day"
 
 
 async def test_a_provider_cannot_report_about_the_payment_of_another(world: World) -> None:

@@ -120,26 +120,35 @@ async def test_the_same_key_gives_the_same_refund(world: World, payment: Payment
 
 
 async def test_a_key_belongs_to_one_request(world: World, payment: Payment) -> None:
-    await world.refund(payment)
-    with pytest.raises(IdempotencyKeyReused):
+    first = await world.refund(payment)
+    with pytest.raises(IdempotencyKeyReused) as refusal:
         await world.refund(payment, amount=usd(101))
+    assert str(refusal.value) == (
+        "the idempotency key was used for a refund with other contents: use a new key"
+    )
+    assert refusal.value.metadata == {"refund_id": str(first.id)}
     other = await world.initiate(idempotency_key="key-2")
     with pytest.raises(IdempotencyKeyReused):
         await world.refund(other)
 
 
 @pytest.mark.parametrize(
-    ("fields", "error"),
+    ("fields", "error", "said"),
     [
-        ({"amount": usd(PAID + 1)}, RefundExceedsPaid),
-        ({"amount": Money(currency_code="EUR", minor_units=1)}, InvalidField),
+        ({"amount": usd(PAID + 1)}, RefundExceedsPaid, "149.00 USD is left to refund"),
+        (
+            {"amount": Money(currency_code="EUR", minor_units=1)},
+            InvalidField,
+            "amount.currency_code: must be USD",
+        ),
     ],
 )
 async def test_a_refused_refund_changes_nothing(
-    world: World, payment: Payment, fields: dict[str, Any], error: type[PaydError]
+    world: World, payment: Payment, fields: dict[str, Any], error: type[PaydError], said: str
 ) -> None:
-    with pytest.raises(error):
+    with pytest.raises(error) as refusal:
         await world.refund(payment, **fields)
+    assert str(refusal.value) == said
     assert await world.newest(payment) == payment
     assert world.provider.refunds == []
 
@@ -152,8 +161,12 @@ async def test_a_token_that_is_too_coarse_for_the_amount_is_refused(world: World
     assert stored.crypto is not None
     coarse = attrs.evolve(stored, crypto=attrs.evolve(stored.crypto, decimals=0))
     world.store._payments[payment.id] = coarse
-    with pytest.raises(InvalidField, match="decimals"):
+    with pytest.raises(InvalidField) as refusal:
         await world.refund(payment, amount=usd(150))
+    assert (refusal.value.field, refusal.value.description) == (
+        "amount",
+        "150 minor units of USD need more decimals than the 0 of the token",
+    )
 
 
 async def test_an_unknown_payment_cannot_be_refunded(world: World, payment: Payment) -> None:
@@ -309,8 +322,12 @@ async def test_losing_ends_with_the_time_of_the_call(world: World, payment: Paym
         return False
 
     world.store.commit = commit  # type: ignore[method-assign,assignment]
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailable) as refusal:
         await world.refund(payment, wait_s=3.0)
+    assert (str(refusal.value), refusal.value.retry_after_s) == (
+        "the payment was changed by others all the time: retry",
+        1.0,
+    )
     assert world.turns.rests == 2
 
 

@@ -3,12 +3,23 @@
 from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Any
+from uuid import UUID
 
+import attrs
 from unit.service.world import CALLER, World
 
 from payd.domain.attention import Attention
-from payd.domain.evidence import Observation, ProviderStatus, Receipt, ReceiptState, Snapshot
+from payd.domain.evidence import (
+    Conflict,
+    Observation,
+    ProviderStatus,
+    Receipt,
+    ReceiptState,
+    Snapshot,
+)
 from payd.domain.payment import Payment, Status
+from payd.domain.sums import ReceiptSums
+from payd.plugins.interface import ProviderEvent, WebhookRequest
 from payd.ports import Name
 
 
@@ -94,6 +105,87 @@ async def test_a_payment_that_another_writer_changes_is_decided_again_and_others
     after = await world.newest(first)
     assert (after.status, after.attention) == (Status.CANCELED, {Attention.PAID_AFTER_CLOSE})
     assert _outcomes(world, 2) == ["applied", "applied"]
+
+
+async def test_each_payment_that_another_writer_changes_is_decided_again(world: World) -> None:
+    payments = [await world.initiate(idempotency_key=f"key-{n}") for n in range(3)]
+    await world.intake.accept(
+        "mock", [_receipt_of(world, one, f"r{one.id}", 1) for one in payments]
+    )
+    read = world.store.find_all
+
+    async def read_and_be_overtaken_twice(
+        names: Mapping[Name, Collection[str]],
+    ) -> Mapping[Name, Payment]:
+        found = await read(names)
+        for payment in payments[:2]:
+            await world.settle.settle(payment, Conflict(detail="meanwhile"), CALLER)
+        return found
+
+    _replace(world, "find_all", read_and_be_overtaken_twice)
+    await world.intake_pass()
+
+    assert [(await world.newest(one)).received for one in payments] == [1, 1, 1]
+    assert _outcomes(world, 3) == ["applied"] * 3
+
+
+async def test_payments_whose_sums_are_stale_are_read_again(world: World) -> None:
+    """They were closed before their expiry, so that the late window ends earlier than it did."""
+    payments = [await world.initiate(idempotency_key=f"key-{n}") for n in range(2)]
+    await world.intake.accept(
+        "mock", [_receipt_of(world, one, f"r{one.id}", one.due) for one in payments]
+    )
+    read = world.store.find_all
+
+    async def read_stale(names: Mapping[Name, Collection[str]]) -> Mapping[Name, Payment]:
+        sums = ReceiptSums(late_end=world.clock.now(), confirmed=(0, 0, 1))
+        return {name: attrs.evolve(one, sums=sums) for name, one in (await read(names)).items()}
+
+    _replace(world, "find_all", read_stale)
+    await world.intake_pass()
+
+    assert [(await world.newest(one)).confirmed for one in payments] == [14900, 14900]
+    assert _outcomes(world, 2) == ["applied"] * 2
+
+
+async def test_a_report_that_nobody_can_read_and_one_that_waits_spare_the_rest(
+    world: World,
+) -> None:
+    payment = await world.initiate()
+    world.provider.webhooks[b"signed"] = [ProviderEvent(id="evt_1", type="x", content={})]
+    await world.intake.accept_webhook("mock", WebhookRequest(body=b"signed", headers={}))
+    early = attrs.evolve(_paid(world, payment), id="evt_2", reference=str(UUID(int=404)))
+    await world.intake.accept("mock", [early, _paid(world, payment)])
+
+    outcomes = await world.reports.work(await world.reports.claim_batch())
+
+    assert outcomes == {1: "untranslatable", 2: "parked", 3: "applied"}
+    assert (await world.newest(payment)).status is Status.COMPLETED
+
+
+async def test_a_batch_that_names_no_payment_reads_none(world: World) -> None:
+    world.provider.webhooks[b"signed"] = [ProviderEvent(id="evt_1", type="x", content={})]
+    await world.intake.accept_webhook("mock", WebhookRequest(body=b"signed", headers={}))
+    counted = _counting(world)
+
+    assert await world.intake_pass() == 1
+
+    assert counted == Counter()
+
+
+async def test_receipts_that_are_stored_already_count_once_whichever_report_has_them(
+    world: World,
+) -> None:
+    payment = await world.initiate()
+    await world.intake.accept("mock", [_receipt_of(world, payment, "r1", 100)])
+    await world.intake_pass()
+
+    again = _receipt_of(world, payment, "r1", 100, id="evt_again")
+    await world.intake.accept("mock", [again, _receipt_of(world, payment, "r2", 7)])
+    await world.intake_pass()
+
+    assert (await world.newest(payment)).received == 107
+    assert _outcomes(world, 3) == ["applied", "nothing_new", "applied"]
 
 
 async def test_money_after_an_early_failure_in_the_same_batch_completes_the_payment(

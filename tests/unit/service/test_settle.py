@@ -39,6 +39,7 @@ async def test_evidence_changes_the_payment_and_names_its_source(world: World) -
         "main-app",
         "req-1",
     )
+    assert last.details["reason"] == "too dear"
 
 
 async def test_evidence_that_says_nothing_new_writes_nothing(world: World) -> None:
@@ -136,14 +137,23 @@ async def test_a_store_where_another_is_always_first_is_a_defect_that_may_be_tri
 
     with pytest.raises(StoreUnavailable) as refusal:
         await world.settle.settle(payment, CancelRequested(), CALLER)
-    assert refusal.value.retry_after_s == 1.0
+    assert (str(refusal.value), refusal.value.retry_after_s) == (
+        "the payment changed 200 times meanwhile: retry",
+        1.0,
+    )
+    assert world.turns.rests == 200 - 4, "after some rounds each further one begins with a rest"
 
 
 async def test_a_payment_that_nobody_stored_is_not_found(world: World) -> None:
     payment = await world.initiate()
 
-    with pytest.raises(PaymentNotFound):
-        await world.settle.newest(type(payment.id)(int=99))
+    unknown = type(payment.id)(int=99)
+    with pytest.raises(PaymentNotFound) as refusal:
+        await world.settle.newest(unknown)
+    assert (str(refusal.value), refusal.value.metadata) == (
+        "no payment has this id",
+        {"payment_id": str(unknown)},
+    )
 
 
 # -- claims ----------------------------------------------------------------------------------
@@ -217,6 +227,25 @@ async def _pay_late(world: World) -> None:
 def _receipt(name: str, amount: int) -> tuple[Receipt, ...]:
     time = World().clock.now()
     return (Receipt(id=name, asset="USD", amount=amount, state=ReceiptState.CONFIRMED, time=time),)
+
+
+async def test_receipts_of_another_payment_are_named_and_the_rest_is_counted(
+    world: World,
+) -> None:
+    owner = await world.initiate()
+    await world.settle.settle(owner, _receipt("r1", 1) + _receipt("r2", 1), CALLER)
+    other = await world.initiate(idempotency_key="key-2")
+    mixed = _receipt("r1", 1) + _receipt("r2", 1) + _receipt("r3", 7)
+
+    after, wrote = await world.settle.apply(other, mixed, CALLER)
+
+    said = "reported for this payment, but another payment has: r1, r2"
+    assert (after.received, wrote) == (7, True)
+    [record] = after.attention_records
+    assert (record.reason, record.facts) == (Attention.CONFLICTING_EVIDENCE, {said})
+    *_, facts, conflict = await world.store.audit_trail(other.id)
+    assert (facts.event_type, facts.details.get("reason")) == ("payment_processing", None)
+    assert (conflict.event_type, conflict.details["reason"]) == ("attention_changed", said)
 
 
 async def test_the_providers_object_of_another_payment_is_a_contradiction(world: World) -> None:

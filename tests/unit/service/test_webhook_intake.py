@@ -79,8 +79,11 @@ async def test_a_webhook_that_is_not_authentic_is_not_stored(world: World) -> No
 
 
 async def test_a_webhook_for_an_unknown_provider_is_refused(world: World) -> None:
-    with pytest.raises(WebhookUnknown):
+    with pytest.raises(WebhookUnknown) as refused:
         await world.intake.accept_webhook("stranger", SIGNED)
+    assert str(refused.value) == (
+        "no enabled provider is named 'stranger': check the webhook's URL"
+    )
 
 
 async def test_a_webhook_for_a_provider_that_is_not_running_may_be_sent_again(
@@ -386,7 +389,11 @@ async def test_a_conflicting_webhook_is_a_conflict_for_all_that_it_names(world: 
     for payment in payments:
         after = await world.newest(payment)
         assert (after.status, after.confirmed) == (Status.PENDING, 0)
-        assert after.attention == {Attention.CONFLICTING_EVIDENCE}
+        [record] = after.attention_records
+        assert (record.reason, record.facts) == (
+            Attention.CONFLICTING_EVIDENCE,
+            {"report evt_1 came with two contents"},
+        )
 
 
 async def test_a_webhook_for_the_payment_of_another_provider_waits_and_is_given_up(
