@@ -5,6 +5,7 @@ is a test account, because registering a master takes a proof of work.
 """
 
 import json
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,8 @@ PAYER = 1
 #: Another merchant's account, and the id under which it is registered as a master.
 OTHER, OTHER_MASTER_ID = 4, "0x00c0ffee"
 PART = 1_000_000
+#: Of those whose calls a test draws.
+TRANSACTIONS = 40
 #: What the factory makes for account 3 with the salt 7.
 MINTED = "0x20c0000000000000000000009c5f77346d4ae7de"
 FEE_MANAGER = "0xfeec000000000000000000000000000000000000"
@@ -384,6 +387,54 @@ def test_money_that_is_final_stops_a_cancellation(till: Till) -> None:
     till.catch_up()
 
     assert status(till.client.wait_for(payment.id, "COMPLETED")) == "COMPLETED"
+
+
+def test_whatever_anyone_lets_a_token_log_the_watch_goes_on_and_the_books_are_right(
+    till: Till,
+) -> None:
+    """Transfers of something and of nothing, from, over and to addresses of all kinds."""
+    chain, dice = till.chain, random.Random(22)
+    places = [*[chain.accounts[0]] * 4, chain.accounts[PAYER], FEE_MANAGER]
+    places += [
+        f"{master_id}{'fd' * 10}{tag:012x}"
+        for master_id in (MASTER_ID, OTHER_MASTER_ID, "0x01020304")
+        for tag in (0xABCD, 0xABCE)
+    ]
+    sent = []
+    for _ in range(TRANSACTIONS):
+        calls = [(ALPHA, anything(dice, places)) for _ in range(dice.randrange(1, 6))]
+        if allowed := [one for one in calls if is_allowed(chain, *one)]:
+            sent.append(chain.batch(allowed, sender=PAYER))
+            chain.mine()
+    till.catch_up()
+
+    assert sum(map(chain.succeeded, sent)) > TRANSACTIONS // 2
+    assert till.audit()["balanced"]
+
+
+def anything(dice: random.Random, places: Sequence[str]) -> str:
+    """Calldata of any kind of transfer between these places, often of nothing."""
+    ends, amount = dice.choices(places, k=2), dice.choice([0, 0, 1, PART])
+    memo = (dice.choice([bytes(32), dice.randbytes(32)]),)
+    match dice.randrange(4):
+        case 0:
+            return calldata("transfer(address,uint256)", ends[1], amount)
+        case 1:
+            return calldata("transferWithMemo(address,uint256,bytes32)", ends[1], amount, *memo)
+        case 2:
+            return calldata("transferFrom(address,address,uint256)", *ends, amount)
+        case _:
+            signature = "transferFromWithMemo(address,address,uint256,bytes32)"
+            return calldata(signature, *ends, amount, *memo)
+
+
+def is_allowed(chain: Chain, token: str, data: str) -> bool:
+    """Whether the chain would take it of the customer."""
+    try:
+        chain.rpc("eth_call", {"from": chain.accounts[PAYER], "to": token, "data": data}, "latest")
+    except AssertionError:
+        return False
+    return True
 
 
 def test_the_books_are_those_of_the_chain(till: Till) -> None:
