@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -96,3 +98,27 @@ def test_doctor_has_a_finding_for_each(process: Process) -> None:
     assert [one["ok"] for one in found] == [False]
     assert "set STRIPE_ENABLED=true" in found[0]["detail"]
     assert "canary" not in ran.stdout
+
+
+def test_the_daemon_logs_them_when_it_starts(tmp_path: Path, pki: Path) -> None:
+    """Before anything opens: the rest of the start is left out here."""
+    (tmp_path / "pricing.yaml").write_text("currency: USD\nprices: {a: {b: {1d: 100}}}\n")
+    certificates = {
+        "GRPC_TLS_CERT_FILE": str(pki / "server.crt"),
+        "GRPC_TLS_KEY_FILE": str(pki / "server.key"),
+        "GRPC_TLS_CA_FILE": str(pki / "ca.crt"),
+        "PRICING_FILE": str(tmp_path / "pricing.yaml"),
+    }
+    script = "import os; from payd.cli.operate import _load, _preflight;"
+    ran = subprocess.run(
+        [sys.executable, "-c", f"{script} _preflight(_load(os.environ))"],
+        env={"PATH": os.environ["PATH"]} | BASE | TEMPO | SPONSOR | certificates,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert ran.returncode == 0, ran.stderr
+    lines = [json.loads(line) for line in ran.stderr.splitlines()]
+    settings = [one["setting"] for one in lines if one["event"] == "setting_without_effect"]
+    assert settings == ["http.public_url", "http.page_key"]
