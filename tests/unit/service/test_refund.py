@@ -7,10 +7,12 @@ from typing import Any
 import attrs
 import pytest
 import trio
+import trio.testing
 from unit.service.fakes import Died
 from unit.service.world import CALLER, USDC, World, capable, refunding
 
 from payd.domain.attention import Attention
+from payd.domain.dispute import Dispute, DisputeStatus
 from payd.domain.errors import (
     IdempotencyKeyReused,
     InvalidField,
@@ -316,6 +318,34 @@ async def test_calls_of_other_daemons_do_not_make_losing_an_error(
     assert left(await world.newest(payment)) == PAID - 2000
 
 
+async def test_refunds_of_one_payment_wait_for_each_other(world: World, payment: Payment) -> None:
+    async with trio.open_nursery() as nursery, world.turns.of(payment.id):
+        nursery.start_soon(world.refund, payment)
+        await trio.testing.wait_all_tasks_blocked()
+        assert (await world.newest(payment)).refunds == ()
+    assert len((await world.newest(payment)).refunds) == 1
+
+
+async def test_a_call_that_lost_to_another_daemon_sends_what_that_one_could_not_send(
+    world: World, payment: Payment
+) -> None:
+    error = ProviderUnavailable("nothing was sent", retry_after_s=1.0)
+    world.provider.refund_replies.append(RefundReply(answer=NotAttempted(), error=error))
+    first = await world.refund(payment)
+    read, looks = world.store.get_refund_by_key, list[str]()
+
+    async def read_too_early(key: str) -> tuple[Payment, Refund] | None:
+        looks.append(key)
+        return None if len(looks) == 1 else await read(key)
+
+    world.store.get_refund_by_key = read_too_early  # type: ignore[method-assign,assignment]
+    again = await world.refund(payment)
+
+    assert (again.id, again.status) == (first.id, RefundStatus.PENDING)
+    *_, last = await world.store.audit_trail(payment.id)
+    assert (last.event_type, last.actor) == ("refund_pending", "main-app")
+
+
 async def test_losing_ends_with_the_time_of_the_call(world: World, payment: Payment) -> None:
     async def commit(*_args: Any) -> bool:
         world.clock.move(seconds=1)
@@ -398,6 +428,30 @@ async def test_a_refund_of_another_payment_is_a_contradiction(
     assert after.refunds == ()
     # Nothing else of the report is lost.
     assert (after.status is Status.COMPLETED) == (wrap is not alone)
+
+
+@pytest.mark.parametrize("is_look", [False, True])
+async def test_a_dispute_of_another_payment_is_a_contradiction(
+    world: World, payment: Payment, is_look: bool
+) -> None:
+    dispute = Dispute(
+        id="dp_1",
+        status=DisputeStatus.NEEDS_RESPONSE,
+        asset="USD",
+        amount=PAID,
+        open_time=world.clock.now(),
+        as_of=world.clock.now(),
+    )
+    await world.settle.settle(payment, dispute, CALLER)
+    other = await world.initiate(idempotency_key="key-2")
+    world.provider.remote[-1].pay()
+    shown = attrs.evolve(world.provider.snapshot(world.provider.remote[-1]), disputes=(dispute,))
+
+    report = NotClosable(snapshot=shown) if is_look else shown
+    after = await world.settle.settle(other, report, CALLER)
+
+    assert (after.status, after.disputes) == (Status.COMPLETED, ())
+    assert after.attention == {Attention.CONFLICTING_EVIDENCE}
 
 
 async def test_an_answer_with_a_refund_of_another_payment_is_a_contradiction(

@@ -11,13 +11,14 @@ from unit.service.fakes import OUTCOME_UNKNOWN
 from unit.service.world import CALLER, World
 
 from payd.domain.attention import Attention
-from payd.domain.decide import Decision
+from payd.domain.decide import Decision, Rules
 from payd.domain.errors import PaymentNotFound, StoreUnavailable
 from payd.domain.evidence import (
     AskAgain,
     CancelRequested,
     Created,
     Evidence,
+    NotAttempted,
     ProviderStatus,
     Receipt,
     ReceiptState,
@@ -60,6 +61,24 @@ async def test_evidence_is_decided_on_the_newest_version_when_another_was_first(
     after = await world.settle.settle(old, _receipt("r2", 13900), CALLER)
 
     assert (after.status, after.confirmed) == (Status.COMPLETED, 14900)
+
+
+async def test_a_receipt_that_is_stored_already_is_not_counted_again(world: World) -> None:
+    payment = await world.initiate()
+    once = await world.settle.settle(payment, _receipt("r1", 1000), CALLER)
+
+    again, wrote = await world.settle.apply(once, _receipt("r1", 1000), CALLER)
+
+    assert (again.received, wrote) == (1000, False)
+
+
+async def test_a_person_who_brings_evidence_says_why_in_the_audit_trail(world: World) -> None:
+    payment = await world.initiate()
+
+    await world.settle.apply(payment, _receipt("r1", 1000), CALLER, note="found in the bank's list")
+
+    *_, last = await world.store.audit_trail(payment.id)
+    assert last.details["reason"] == "found in the bank's list"
 
 
 async def test_ten_receipts_at_once_are_all_counted(world: World) -> None:
@@ -177,6 +196,17 @@ async def test_a_claim_on_an_old_version_writes_nothing(world: World) -> None:
     assert await world.newest(old) == newest
 
 
+async def test_a_claim_is_decided_by_the_rules_of_the_operator(world: World) -> None:
+    payment = await world.never_sent()
+    world.clock.move(minutes=2)
+    impatient = Rules(not_attempted_limit=timedelta(minutes=1))
+
+    settle = attrs.evolve(world.settle, rules=impatient)
+    after, mine = await settle.claim(payment, NotAttempted(), CALLER)
+
+    assert (after.status, mine) == (Status.FAILED, True)
+
+
 async def test_a_claim_on_what_is_answered_is_none(world: World) -> None:
     payment = await world.initiate()
 
@@ -208,6 +238,21 @@ async def test_late_money_waits_for_a_person_where_the_method_holds_it() -> None
     assert after.status is Status.EXPIRED
     assert after.attention == {Attention.PAID_AFTER_CLOSE}
     assert await world.events() == ["payment.canceled", "payment.attention"]
+
+
+@pytest.mark.parametrize(
+    ("completes", "status"), [(True, Status.COMPLETED), (False, Status.EXPIRED)]
+)
+async def test_the_rules_of_the_method_hold_for_each_piece_of_evidence(
+    completes: bool, status: Status
+) -> None:
+    world = World(late_payments_complete=completes)
+    payment = await _expired(world)
+    world.clock.move(hours=1)
+
+    after = await world.settle.settle(payment, _receipt("r1", 14900), CALLER)
+
+    assert after.status is status
 
 
 async def _expired(world: World) -> Payment:
