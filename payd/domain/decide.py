@@ -149,7 +149,7 @@ def decide_set(
     for piece in pieces:
         before, after = after, _step(after, piece, now, rules)
         news.append(after != before)
-        match _events(payment, after) if news[-1] else ():
+        match _events(payment, after):
             case ():
                 continue
             case (Event(type=EventType.ATTENTION),) if after.attention <= payment.attention:
@@ -267,7 +267,7 @@ def _from_creating(after: Payment, evidence: Evidence, now: datetime, rules: Rul
 
 def _from_canceling(after: Payment, evidence: Evidence, now: datetime, rules: Rules) -> Payment:
     if after.received > 0 or after.provider_status is ProviderStatus.PROCESSING:
-        return _from_open(attrs.evolve(after, status=Status.PROCESSING), evidence, now, rules)
+        return _from_open(after, evidence, now, rules)
     snapshot = _snapshot_in(evidence)
     if snapshot is not None and _is_about(after, snapshot):
         # An object of another amount has ended for the caller, too.
@@ -386,9 +386,8 @@ _CLOSED_ELSEWHERE = Failure(
 
 
 def _declined(evidence: Evidence) -> Failure:
-    code = message = None
-    if isinstance(evidence, Snapshot):
-        code, message = evidence.failure_code, evidence.failure_message
+    snapshot = _snapshot_in(evidence)
+    code, message = snapshot and snapshot.failure_code, snapshot and snapshot.failure_message
     return Failure(code=code or "declined", message=message or "The provider declined.")
 
 

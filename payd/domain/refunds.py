@@ -160,8 +160,12 @@ def grant(payment: Payment, requested: RefundRequested, now: datetime) -> Paymen
 
 
 def _refuse(payment: Payment, draft: Refund, terms: RefundTerms, now: datetime) -> None:
+    status = payment.status
+    if status.is_open:
+        why = f"the payment is still {status.value}: it can be refunded once it has ended"
+        raise _not_refundable(payment, why)
     if not _has_ended(payment):
-        raise _not_refundable(payment, f"the payment is {payment.status.value}, without money")
+        raise _not_refundable(payment, f"the payment is {status.value} and brought no money")
     if is_disputed(payment):
         raise _disputed(payment)
     end = payment.complete_time or payment.close_time or payment.update_time
@@ -228,7 +232,7 @@ def approve(payment: Payment, approved: RefundApproved) -> Payment:
 def _refuse_ended(refund: Refund) -> None:
     if not refund.status.is_live:
         raise NotRefundable(
-            f"the refund is {refund.status.value}",
+            f"the refund is {refund.status.value}: it can no longer be approved",
             refund_id=str(refund.id),
             status=refund.status.value,
         )

@@ -148,6 +148,7 @@ def test_a_failure_is_reported_in_the_providers_words_or_in_ours(
 ) -> None:
     refused = a_snapshot(ProviderStatus.DECLINED, failure_code=code, failure_message=message)
     assert after(PENDING, refused).failure == failure
+    assert after(PENDING, NotClosable(snapshot=refused)).failure == failure
 
 
 @pytest.mark.parametrize(
