@@ -221,4 +221,5 @@ def _parts(evidence: Evidence) -> Sequence[tuple[str, Evidence]]:
 def _parts_of_object(snapshot: Snapshot, bare: Evidence) -> Sequence[tuple[str, Evidence]]:
     refunds = [(refund.reference, refund) for refund in snapshot.refunds]
     disputes = [(dispute.id, dispute) for dispute in snapshot.disputes]
-    return [("object", bare), *refunds, *disputes] if refunds or disputes else ()
+    # Of the object itself only its reference can belong to another payment.
+    return [(snapshot.reference or "its object", bare), *refunds, *disputes]

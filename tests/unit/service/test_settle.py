@@ -19,6 +19,7 @@ from payd.domain.evidence import (
     Created,
     Evidence,
     NotAttempted,
+    NotClosable,
     ProviderStatus,
     Receipt,
     ReceiptState,
@@ -272,6 +273,28 @@ async def _pay_late(world: World) -> None:
 def _receipt(name: str, amount: int) -> tuple[Receipt, ...]:
     time = World().clock.now()
     return (Receipt(id=name, asset="USD", amount=amount, state=ReceiptState.CONFIRMED, time=time),)
+
+
+@pytest.mark.parametrize("is_look", [False, True])
+async def test_a_report_about_the_object_of_another_payment_is_a_contradiction_and_pays_nothing(
+    world: World, is_look: bool
+) -> None:
+    first = await world.initiate()
+    world.provider.replies["create"].append(OUTCOME_UNKNOWN)
+    second = await world.initiate(idempotency_key="key-2")
+    world.provider.remote[0].pay()
+    paid = attrs.evolve(world.provider.snapshot(world.provider.remote[0]), reference="obj_1")
+    assert first.provider_reference == "obj_1"
+    report = NotClosable(snapshot=paid) if is_look else paid
+
+    after, wrote = await world.settle.apply(second, report, CALLER)
+
+    assert (after.status, after.received, after.provider_reference) == (Status.CREATING, 0, None)
+    [record] = after.attention_records
+    said = "reported for this payment, but another payment has: obj_1"
+    assert (record.reason, record.facts) == (Attention.CONFLICTING_EVIDENCE, {said})
+    assert wrote
+    assert await world.settle.apply(after, report, CALLER) == (after, False)
 
 
 async def test_receipts_of_another_payment_are_named_and_the_rest_is_counted(
