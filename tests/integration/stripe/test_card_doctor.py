@@ -18,7 +18,7 @@ def test_doctor_asks_stripe_for_its_health(place: Place, stripe: StandIn) -> Non
 def test_doctor_reports_a_key_that_stripe_refuses(place: Place, stripe: StandIn) -> None:
     ok, detail = _doctor(place, stripe, STRIPE_SECRET_KEY="sk_test_revoked")
     assert not ok
-    assert "misconfigured" in detail
+    assert "Stripe refuses stripe_secret_key (401)" in detail
     assert "revoked" not in detail
 
 
