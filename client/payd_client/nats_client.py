@@ -1,10 +1,14 @@
-"""NATS client that uses TLS whenever the URL says `tls://`.
+"""NATS client that uses TLS whenever the URL says `tls://`, and outlives a late PONG.
 
 nats-py 2.16 upgrades a connection only when the server's first line, which is unencrypted, asks for
 it (`Client._process_connect_init`). A server without TLS, or an attacker in between, could leave
 that out and receive credentials and events in the clear.
+
+It also stops reading, without connecting again, when the PONG of a `flush` arrives that has timed
+out (`Client._process_pong` raises InvalidStateError). Nothing arrived until the pings were missed.
 """
 
+import asyncio
 from typing import Any
 
 import nats.errors
@@ -21,7 +25,7 @@ class TlsNotOffered(nats.errors.Error):
 
 
 class StrictClient(Client):
-    """Fail a connection attempt with TlsNotOffered, before the client has sent anything."""
+    """Fails an attempt with TlsNotOffered before it has sent anything; ignores late PONGs."""
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
         server = self._current_server
@@ -33,3 +37,10 @@ class StrictClient(Client):
                 transport.close()
             raise TlsNotOffered
         await super()._process_info(info, initial_connection)
+
+    async def _process_pong(self) -> None:
+        waiting = self._pongs[:1]
+        if waiting and waiting[0].done():
+            # Nobody waits for it any more, but the server is alive.
+            self._pongs[0] = asyncio.get_running_loop().create_future()
+        await super()._process_pong()
