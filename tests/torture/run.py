@@ -13,7 +13,7 @@ from support.planted_secrets import WATCH
 from support.waiting import PATIENCE_S
 from torture.callers import Caller
 from torture.checks import History, problems
-from torture.evidence import gather, open_work
+from torture.evidence import Evidence, gather, open_work
 from torture.nemesis import Nemesis
 from torture.people import Buyer
 from torture.record import Record, status_of
@@ -123,7 +123,15 @@ def _history(world: World, record: Record) -> History:
         if deal.ids:
             last[deal.id] = caller.get(deal)
     caller.hang_up()
-    return History(record=record, evidence=gather(world), last=last)
+    return History(record=record, evidence=_gathered_at_rest(world), last=last)
+
+
+def _gathered_at_rest(world: World) -> Evidence:
+    """Read everything again if there was an event meanwhile: payments go on to expire."""
+    evidence = gather(world)
+    while (again := gather(world)).outbox != evidence.outbox:
+        evidence = again
+    return evidence
 
 
 def _of_daemons(seats: Sequence[Seat]) -> Sequence[str]:
