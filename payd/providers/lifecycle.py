@@ -130,9 +130,10 @@ class Lifecycle:
                     scope.deadline = math.inf
                     await self._serve(provider, serve)
                     scope.deadline = trio.current_time() + STOP_TIMEOUT_S
-        except BaseException as error:
-            if passing(error) is not None:
-                raise
+        except BaseException as error:  # noqa: BLE001 - whatever a plugin raises has ended it
+            if (ours := passing(error)) is not None:
+                # Without errors beside it, which would pass through the cancelled scope.
+                raise ours from None
             return describe(error)
         if scope.cancelled_caught:
             return f"the factory did not answer within {START_TIMEOUT_S:g} s"

@@ -91,9 +91,10 @@ class Watching:
                     await provider.watch(
                         _CheckedSink(self, sink), task_status=trio.TASK_STATUS_IGNORED
                     )
-        except BaseException as error:
-            if passing(error) is not None:
-                raise
+        except BaseException as error:  # noqa: BLE001 - whatever a plugin raises has ended its run
+            if (ours := passing(error)) is not None:
+                # Without errors beside it, which would pass through the cancelled scope.
+                raise ours from None
             return self._ended(innermost(error))
         finally:
             self._scope, self._wait_time = None, math.inf

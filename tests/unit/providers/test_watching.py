@@ -176,6 +176,28 @@ async def test_a_watch_that_is_stopped_while_it_waits_for_the_lease_ends() -> No
         assert fence.state().watch_leads is False
 
 
+async def test_what_fails_while_the_watch_is_cancelled_does_not_end_the_daemon() -> None:
+    async def fail_at_the_end() -> None:
+        try:
+            await trio.sleep_forever()
+        except trio.Cancelled:
+            raise OSError("connection lost") from None
+
+    async def watch(sink: Sink) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fail_at_the_end)
+            await trio.sleep_forever()
+
+    sinks = Election()
+    sinks.is_ours.set()
+    toy = OnlyToy(says=says(CREATED), watches=watch)
+    async with fenced(toy) as fence, trio.open_nursery() as nursery:
+        await nursery.start(fence.run_watch, sinks)
+        await wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert nursery.cancel_scope.cancelled_caught
+
+
 # -- halted ------------------------------------------------------------------------------------
 
 
