@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -153,12 +154,14 @@ def test_when_every_port_is_taken_the_search_ends(monkeypatch: pytest.MonkeyPatc
 
 
 def test_all_services_follow_the_port_base() -> None:
-    base = next(
+    bases = (
         base
         for base in range(21000, 29000, 10)
         if all(map(is_free, range(base, base + len(USUAL))))
     )
-    assert sorted(choose_ports({}, base).chosen.values()) == list(range(base, base + len(USUAL)))
+    # Tests beside this one may take a port in the moment after the look.
+    found = {base: sorted(choose_ports({}, base).chosen.values()) for base in islice(bases, 5)}
+    assert any(found[base] == [*range(base, base + len(USUAL))] for base in found), found
 
 
 def test_the_room_is_cheap_until_a_server_starts() -> None:
