@@ -398,6 +398,16 @@ async def test_a_payment_is_found_by_every_name_that_its_provider_may_use(stores
         assert await stores.payments.find("mock", name) == payment
 
 
+async def test_an_alias_of_several_payments_finds_the_oldest(stores: Stores) -> None:
+    younger = await stores.add(create_time=NOW + timedelta(seconds=1))
+    await stores.learn(younger, created(reference="cs_1", aliases=("pi_1",)))
+    oldest = await stores.learn(await stores.add(), created(reference="cs_2", aliases=("pi_1",)))
+
+    assert await stores.payments.find("mock", "pi_1") == oldest
+    found = await stores.payments.find_all({Name("mock", "pi_1"): ()})
+    assert found == {Name("mock", "pi_1"): oldest}
+
+
 async def test_a_payment_is_not_found_under_another_provider(stores: Stores) -> None:
     payment = await stores.learn(await stores.add(provider="mock"), created(aliases=("pi_1",)))
 

@@ -56,9 +56,13 @@ TABLES = (
 EMPTY = "; ".join(f"DELETE FROM {table}" for table in TABLES)
 #: The audit trail refuses to be emptied.
 TRAIL = "ALTER TABLE payment_events {} TRIGGER payment_events_are_append_only"
-SLICE = range(100)
+#: Histories that once found a difference of payd's stay in the slice.
+FOUND = (10828,)
+SLICE = (*range(100), *FOUND)
 #: In ten parts: each can run by itself.
 CAMPAIGN = [range(first, first + 10_000) for first in range(0, 100_000, 10_000)]
+#: A part of the campaign goes on after a difference, and ends with so many.
+DIFFERENCES_MAX = 10
 
 
 @attrs.frozen
@@ -238,8 +242,16 @@ async def test_a_slice_of_random_histories_ends_alike(postgres: PostgresSides) -
 async def test_a_hundred_thousand_random_histories_end_alike(
     postgres: PostgresSides, seeds: range
 ) -> None:
+    differences = []
     for seed in seeds:
-        await compare(seed, history(seed), postgres)
+        try:
+            await compare(seed, history(seed), postgres)
+        except Difference as difference:
+            differences.append(difference)
+            if len(differences) == DIFFERENCES_MAX:
+                break
+    if differences:
+        raise ExceptionGroup(f"from seed {seeds[0]} to {seed}", differences)
 
 
 async def compare(seed: int, steps: Sequence[Step], postgres: PostgresSides) -> None:

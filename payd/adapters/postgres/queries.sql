@@ -487,8 +487,8 @@ FROM found;
 
 -- find_payment --
 -- The id of a payment by its idempotency key, or by a name that its provider uses: the reference,
--- the payment id, a refund's id, or an alias. coalesce runs only the lookups up to the first that
--- finds a payment.
+-- the payment id, a refund's id, or an alias: of the oldest payment, if several have it. coalesce
+-- runs only the lookups up to the first that finds a payment.
 SELECT coalesce(
     (SELECT id FROM payments WHERE idempotency_key = :idempotency_key::text),
     (
@@ -510,6 +510,7 @@ SELECT coalesce(
             provider = :provider::text
             AND aliases @> ARRAY[:reference::text]
             AND aliases <> '{}'
+        ORDER BY create_time, id
     ))[1]
 ) AS id;
 
@@ -537,6 +538,7 @@ WITH named AS MATERIALIZED (
                     p.provider = n.provider
                     AND p.aliases @> ARRAY[n.reference]
                     AND p.aliases <> '{}'
+                ORDER BY p.create_time, p.id
             ))[1]
         ) AS id
     FROM

@@ -100,6 +100,7 @@ class MemoryStore:
 
     async def find(self, provider: str, reference: str) -> Payment | None:
         mine = [p for p in self._payments.values() if p.provider == provider]
+        mine.sort(key=lambda p: (p.create_time, p.id))
         by_name: tuple[Callable[[Payment], bool], ...] = (
             lambda p: p.provider_reference == reference,
             lambda p: str(p.id) == reference,
