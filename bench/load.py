@@ -1,7 +1,7 @@
 """Load generator, a process of its own: N callers in a closed loop for some seconds; prints JSON.
 
-`initiate` starts a payment, `get` reads a stored one, `whole` starts one that its provider reports
-as paid at once, and waits for its event in NATS.
+`initiate` starts a payment, `get` reads a stored one. `whole` starts one, pays it as soon as its
+URL is known, and waits for its event in NATS.
 """
 
 import argparse
@@ -9,12 +9,14 @@ import asyncio
 import itertools
 import json
 import random
+import socket
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import grpc
 import nats
@@ -44,7 +46,8 @@ async def main() -> None:
             call = _alternately(itertools.cycle([_get(one, args.stored) for one in channels]))
         else:
             completed = await stack.enter_async_context(_completed(args.nats))
-            call = _whole(_alternately(initiates), completed)
+            payer = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+            call = _whole(_alternately(initiates), payer, completed)
         warmup, failed = await _loop(call, args.concurrency, args.warmup)
         started = time.perf_counter()
         latencies, errors = await _loop(call, args.concurrency, args.seconds)
@@ -189,12 +192,26 @@ async def _completed(url: str) -> AsyncIterator[Completed]:
         await client.close()
 
 
-def _whole(initiate: Call, completed: Completed) -> Call:
+def _whole(initiate: Call, payer: socket.socket, completed: Completed) -> Call:
     async def whole() -> None:
         answer: Any = await initiate()
+        if answer.payment.method == "null":
+            payer.sendto(*_paid(answer.payment))
         await completed.wait(answer.payment.id)
 
     return whole
+
+
+def _paid(payment: pb.Payment) -> tuple[bytes, tuple[str, int]]:
+    """Return the datagram that pays a payment of the null provider, and its address.
+
+    The mock provider pays by itself.
+    """
+    amount = payment.amount
+    port = urlsplit(payment.next_action.redirect.url).port
+    assert port
+    datagram = f"{payment.id} {amount.currency_code} {amount.minor_units}"
+    return datagram.encode(), ("127.0.0.1", port)
 
 
 async def _loop(call: Call, concurrency: int, seconds: float) -> tuple[list[float], int]:

@@ -1,17 +1,20 @@
 """Null provider: answers at once and stores nothing, so that only payd's own cost is measured.
 
-A payment whose metadata asks for `mock_scenario: complete` is reported as paid by the watch. Its
-webhooks are signed as Stripe signs them, and each contains the receipts to report.
+A customer pays by a datagram to the port in the URL of the payment, once that URL is known, as real
+customers do; the watch reports it. Its webhooks are signed as Stripe signs them, and each contains
+the receipts to report.
 """
 
 import hashlib
 import hmac
 import json
 import shutil
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import trio
 
@@ -42,36 +45,25 @@ from payd.plugins import (
 )
 
 _BATCH_MAX = 100
-#: Payments that wait for the watch. A daemon that does not lead it keeps no more.
-_WAITING_MAX = 10_000
+_DATAGRAM_MAX = 200
 _TOLERANCE_S = 300
 
 
 class NullProvider:
     """Provider, SupportsWebhooks and SupportsWatch, without a remote side."""
 
-    def __init__(self, context: ProviderContext) -> None:
+    def __init__(self, context: ProviderContext, till: socket.socket) -> None:
         self._clock = context.clock
-        self._paid: list[Observation] = []
-        self._is_paid = trio.Event()
+        self._till = till
+        _, self._port = till.getsockname()
 
     async def create(self, operation: CreateOperation) -> Created:
         """Answer with an object that exists nowhere."""
-        is_paid = operation.metadata.get("mock_scenario") == "complete"
-        if is_paid and len(self._paid) < _WAITING_MAX:
-            self._paid.append(self._payment_of(operation))
-            self._is_paid.set()
-        return _created(operation.payment_id.hex)
+        return self._created(operation.payment_id)
 
-    def _payment_of(self, operation: CreateOperation) -> Observation:
-        receipt = Receipt(
-            id=f"null_{operation.payment_id.hex}",
-            asset=operation.amount.currency_code,
-            amount=operation.amount.minor_units,
-            state=ReceiptState.CONFIRMED,
-            time=self._clock.now(),
-        )
-        return Observation(id=receipt.id, reference=str(operation.payment_id), fact=(receipt,))
+    def _created(self, payment_id: UUID) -> Created:
+        url = f"https://null.invalid:{self._port}/pay/{payment_id}"
+        return Created(reference=f"null_{payment_id.hex}", next_action=Redirect(url=url))
 
     async def fetch(self, ref: PaymentRef) -> Found | Absent:
         """Find every object, still open."""
@@ -82,7 +74,7 @@ class NullProvider:
             confirmed=0,
             as_of=self._clock.now(),
         )
-        return Found(created=_created(ref.payment_id.hex), snapshot=open_now)
+        return Found(created=self._created(ref.payment_id), snapshot=open_now)
 
     async def cancel(self, ref: PaymentRef) -> Snapshot:
         """Close any object."""
@@ -101,11 +93,22 @@ class NullProvider:
         """Report payments as paid, those that came together in one batch."""
         task_status.started()
         while True:
-            await self._is_paid.wait()
-            self._is_paid = trio.Event()
-            while batch := self._paid[:_BATCH_MAX]:
-                await sink.put(batch)
-                del self._paid[: len(batch)]
+            await trio.lowlevel.wait_readable(self._till)
+            await sink.put(list(self._paid()))
+
+    def _paid(self) -> Iterator[Observation]:
+        """The payments that were paid since the last look."""
+        with suppress(BlockingIOError):
+            for _ in range(_BATCH_MAX):
+                payment_id, asset, amount = self._till.recv(_DATAGRAM_MAX).decode().split()
+                receipt = Receipt(
+                    id=f"null_{payment_id}",
+                    asset=asset,
+                    amount=int(amount),
+                    state=ReceiptState.CONFIRMED,
+                    time=self._clock.now(),
+                )
+                yield Observation(id=receipt.id, reference=payment_id, fact=(receipt,))
 
     def verify(
         self, request: WebhookRequest, secrets: Mapping[str, tuple[str, ...]], now: datetime
@@ -140,14 +143,12 @@ class NullProvider:
         return (Observation(id=event.id, reference=content["reference"], fact=receipts),)
 
 
-def _created(payment: str) -> Created:
-    url = f"https://null.invalid/pay/{payment}"
-    return Created(reference=f"null_{payment}", next_action=Redirect(url=url))
-
-
 @asynccontextmanager
 async def _open(context: ProviderContext, _config: object) -> AsyncIterator[NullProvider]:
-    yield NullProvider(context)
+    with socket.socket(type=socket.SOCK_DGRAM) as till:
+        till.setblocking(False)
+        till.bind(("127.0.0.1", 0))
+        yield NullProvider(context, till)
 
 
 class NullConfig(ProviderConfig):

@@ -71,8 +71,11 @@ is made from the results by `python -m bench.page`.
 - **{_NULL}**: a provider that answers at once and stores nothing
   ([bench/null_provider.py](../bench/null_provider.py)), so these rows are payd's own cost. The
   mock keeps its sessions in SQLite.
-- A **{_WHOLE}** is a closed loop: InitiatePayment, a report that it is paid, settlement, and
-  its event in NATS; the time is that from the call to the event.
+- A **{_WHOLE}** is a closed loop: InitiatePayment, the customer's payment as soon as its URL is
+  known, the provider's report, settlement, and the event in NATS; the time is that from the call to
+  the event. The mock pays by itself, at times before the answer to the call.
+- **{webhook_rows.TO_2XX}** sends the next webhook at the answer to the one before, so that its
+  events wait for each other; **{webhook_rows.ALONE}** sends it after the event.
 - **CPU** is that of a process tree, per call: payd or the peer, PostgreSQL with its background
   processes, and NATS. **/ peer** compares with the peer's row of the same call.
 """

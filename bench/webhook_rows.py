@@ -18,6 +18,8 @@ from bench.stage import ROOT, WEBHOOK_SECRET, Place, Stage
 from payd.dev.ports import HOST, choose_ports
 
 TO_2XX, TO_EVENT = "webhook → 2xx", "webhook → event"
+#: Each webhook is sent only after the event of the one before.
+ALONE = f"{TO_EVENT}, alone"
 PEER = "webhook peer"
 _KEY = "sk_test_bench"
 
@@ -74,6 +76,7 @@ def _payd(
             yield from _rows(
                 stage, place, payd(provider), callers, count, daemon.http, options, daemon.process
             )
+        yield _alone(stage, place, payd(provider), count, daemon.http, options, daemon.process)
 
 
 def _rows(
@@ -87,9 +90,40 @@ def _rows(
     server: psutil.Process,
 ) -> Iterator[Row]:
     count = count // 4 if callers == 1 else count
-    command = [sys.executable, "-m", "bench.webhooks", http, WEBHOOK_SECRET]
-    command += ["--count", str(count), "--concurrency", str(callers)]
-    command += [part for option in options.items() for part in option]
+    command = [*_command(http, count, options), "--concurrency", str(callers)]
+    figures, costs = _load(stage, command, server)
+    common: dict[str, Any] = {"what": what, "concurrency": callers, "stored": place.stored}
+    answer = {name: figures[name] for name in ("per_second", "p50_ms", "p99_ms", "errors")}
+    # The costs of payd are those of the whole way, up to the event.
+    yield Row(**common, call=TO_2XX, **answer, **({} if options else costs))
+    if options:
+        yield Row(**common, call=TO_EVENT, **_to_event(figures), **costs)
+
+
+def _alone(
+    stage: Stage,
+    place: Place,
+    what: str,
+    count: int,
+    http: str,
+    options: Mapping[str, str],
+    server: psutil.Process,
+) -> Row:
+    command = [*_command(http, count // 4, options), "--concurrency", "1", "--alone"]
+    figures, costs = _load(stage, command, server)
+    common: dict[str, Any] = {"what": what, "concurrency": 1, "stored": place.stored}
+    return Row(**common, call=ALONE, **_to_event(figures), **costs)
+
+
+def _command(http: str, count: int, options: Mapping[str, str]) -> list[str]:
+    command = [sys.executable, "-m", "bench.webhooks", http, WEBHOOK_SECRET, "--count", str(count)]
+    return command + [part for option in options.items() for part in option]
+
+
+def _load(
+    stage: Stage, command: Sequence[str], server: psutil.Process
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what the load measured, and the CPU of each webhook."""
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT) as load:
         assert load.stdout
@@ -97,20 +131,15 @@ def _rows(
         with stage.cpu(server) as spent:
             output, _ = load.communicate("go\n")
     figures: dict[str, Any] = json.loads(output)
-    costs = spent.per_call(figures["calls"])
-    common: dict[str, Any] = {"what": what, "concurrency": callers, "stored": place.stored}
-    answer = {name: figures[name] for name in ("per_second", "p50_ms", "p99_ms", "errors")}
-    # The costs of payd are those of the whole way, up to the event.
-    yield Row(**common, call=TO_2XX, **answer, **({} if options else costs))
-    if options:
-        yield Row(
-            **common,
-            call=TO_EVENT,
-            p50_ms=figures["event_p50_ms"],
-            p99_ms=figures["event_p99_ms"],
-            errors=figures["calls"] - figures["events"],
-            **costs,
-        )
+    return figures, dict(spent.per_call(figures["calls"]))
+
+
+def _to_event(figures: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "p50_ms": figures["event_p50_ms"],
+        "p99_ms": figures["event_p99_ms"],
+        "errors": figures["calls"] - figures["events"],
+    }
 
 
 @contextmanager

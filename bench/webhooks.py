@@ -1,4 +1,7 @@
-"""Webhook load, a process of its own: signed webhooks, timed to 2xx and to their event in NATS."""
+"""Webhook load, a process of its own: signed webhooks, timed to 2xx and to their event in NATS.
+
+With `--alone` each is sent only after the event of the one before.
+"""
 
 import argparse
 import asyncio
@@ -7,7 +10,7 @@ import hmac
 import json
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -25,19 +28,28 @@ async def main() -> None:
     args = _arguments()
     bodies = await _completions(args) if args.grpc else _unknown(args.count)
     received: dict[str, float] = {}
+    news = asyncio.Condition()
     client = await nats.connect(args.nats) if args.grpc else None
     if client is not None:
 
         async def receive(message: Any) -> None:
             received[json.loads(message.data)["id"]] = time.perf_counter()
+            async with news:
+                news.notify_all()
 
         await client.subscribe("payment.completed", cb=receive)
         await client.flush()
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
-    sent, answers, took = await _send(args, list(bodies.items()), args.concurrency)
+
+    async def until_received(wanted: Iterable[str]) -> None:
+        awaited = set(wanted)
+        async with asyncio.timeout(60), news:
+            await news.wait_for(lambda: received.keys() >= awaited)
+
+    sent, answers, took = await _send(args, list(bodies.items()), until_received)
     if client is not None:
-        await _until_received(received, bodies)
+        await until_received(bodies)
         await client.close()
     ways = sorted(received[one] - sent[one] for one in bodies if one in received)
     print(
@@ -67,6 +79,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--nats")
     parser.add_argument("--count", type=int, default=1200)
     parser.add_argument("--concurrency", type=int, default=16)
+    parser.add_argument("--alone", action="store_true", help="wait for each event")
     return parser.parse_args()
 
 
@@ -133,7 +146,9 @@ def _session_body(session: dict[str, Any]) -> bytes:
 
 
 async def _send(
-    args: argparse.Namespace, bodies: Sequence[tuple[str, bytes]], callers: int
+    args: argparse.Namespace,
+    bodies: Sequence[tuple[str, bytes]],
+    until_received: Callable[[Iterable[str]], Awaitable[None]],
 ) -> tuple[dict[str, float], list[float], float]:
     """When each was sent, how long each 2xx took, and how long all took."""
     host, _, port = args.http.partition(":")
@@ -155,11 +170,13 @@ async def _send(
             await reader.readexactly(length)
             if head.startswith(b"HTTP/1.1 200"):
                 answers.append(time.perf_counter() - start)
+            if args.alone:
+                await until_received([payment_id])
         writer.close()
 
     began = time.perf_counter()
     async with asyncio.TaskGroup() as group:
-        for _ in range(callers):
+        for _ in range(args.concurrency):
             group.create_task(caller())
     return sent, answers, time.perf_counter() - began
 
@@ -174,12 +191,6 @@ def http_request(provider: str, secret: str, body: bytes) -> bytes:
         f"Stripe-Signature: t={stamp},v1={signature}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
-
-
-async def _until_received(received: Mapping[str, float], wanted: Iterable[str]) -> None:
-    async with asyncio.timeout(60):
-        while not received.keys() >= set(wanted):  # noqa: ASYNC110 - not for each event
-            await asyncio.sleep(0.01)
 
 
 if __name__ == "__main__":
