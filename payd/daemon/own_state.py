@@ -41,7 +41,12 @@ class OwnState:
         """The configuration in force, with masked secrets."""
         config, providers = self.current.config(), self.readiness.providers
         running = [
-            RunningProvider(name=state.name, version=state.version, methods=state.methods)
+            RunningProvider(
+                name=state.name,
+                version=state.version,
+                methods=state.methods,
+                problem="" if state.running else f"not running: {state.last_error}",
+            )
             for state in (fence.state() for fence in providers.fences)
         ]
         failed = [

@@ -110,6 +110,8 @@ class ReadinessProbe:
 def _provider(fence: Fence) -> Check:
     state = fence.state()
     detail = f"{', '.join(state.methods)}; breaker {state.breaker.value}"
+    if not state.running:
+        detail += "; not running: payd builds it again"
     if state.last_error:
         detail += f"; last error {state.last_error}"
     if state.held_loop_s:

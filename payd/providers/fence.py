@@ -46,7 +46,7 @@ from payd.ports.provider import Answer, RefundReply, Untranslatable
 from payd.providers import answers, manifests, pure_calls, validation
 from payd.providers.breaker import Breaker, Random
 from payd.providers.calls import Call, Host
-from payd.providers.lifecycle import Lifecycle
+from payd.providers.lifecycle import End, Lifecycle
 from payd.providers.loop_monitor import Owner, report_if_blocking
 from payd.providers.state import OnCall, ProviderState, Record
 from payd.providers.watching import Sinks, Watching
@@ -328,7 +328,7 @@ class Fence:
 
     # -- long tasks ----------------------------------------------------------------------------
 
-    async def run(self, *, task_status: trio.TaskStatus[str | None]) -> None:
+    async def run(self, *, task_status: trio.TaskStatus[End | None]) -> None:
         """Build the provider and keep it until `stop`; as `Lifecycle.run`."""
         await self._lifecycle.run(task_status=task_status)
 

@@ -4,20 +4,31 @@ import math
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
+import attrs
 import trio
 
 from payd.plugins.context import Logger
+from payd.plugins.errors import Misconfigured
 from payd.plugins.interface import Provider
 from payd.providers.breaker import Pause, Random
-from payd.providers.calls import GRACE_S, describe, passing
+from payd.providers.calls import GRACE_S, describe, innermost, passing
 from payd.providers.loop_monitor import OWNER, Owner
 from payd.providers.state import Record
 
-__all__ = ["Lifecycle"]
+__all__ = ["End", "Lifecycle"]
 
 #: How long a factory may take to give its provider, and its context to close.
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 5.0
+
+
+@attrs.frozen
+class End:
+    """Why a provider does not serve, or not any longer."""
+
+    why: str
+    #: Whether it may serve when it is built again: its code and its settings are not the reason.
+    may_pass: bool = True
 
 
 class Lifecycle:
@@ -57,31 +68,32 @@ class Lifecycle:
         """Whether `stop` was called."""
         return self._stopping.is_set()
 
-    async def run(self, *, task_status: trio.TaskStatus[str | None]) -> None:
-        """Build the provider, and again when its context ends by itself, until `stop`.
+    async def run(self, *, task_status: trio.TaskStatus[End | None]) -> None:
+        """Build the provider, and again when it does not serve or ends by itself, until `stop`.
 
-        Reports None when it serves. When the first build failed, reports why and returns.
+        Reports None when it serves, or why the first build failed; returns if that cannot pass.
         """
-        served = False
+        is_reported = False
         OWNER.set(self._owner)
 
-        def serve() -> None:
-            nonlocal served
-            if not served:
-                served = True
-                task_status.started(None)
+        def report(end: End | None = None) -> None:
+            nonlocal is_reported
+            if not is_reported:
+                is_reported = True
+                task_status.started(end)
 
         pause = Pause(self._random)
         self._ended = trio.Event()
         try:
             while True:
-                why = await self._live(serve)
+                end = await self._live(report)
                 if self.is_stopping:
                     break
-                if not served:
-                    task_status.started(why)
+                if not is_reported and not end.may_pass:
+                    report(end)
                     return
-                self._record.note_end(why)
+                report(end)
+                self._record.note_end(end.why)
                 if await self.stops_within(pause.next_s(trio.current_time())):
                     break
         finally:
@@ -117,16 +129,17 @@ class Lifecycle:
             nursery.start_soon(wait, self._up)
             nursery.start_soon(wait, self._stopping)
 
-    async def _live(self, serve: Callable[[], None]) -> str:
+    async def _live(self, serve: Callable[[], None]) -> End:
         """Build once and serve until the end; return why it ended."""
         scope = trio.CancelScope(deadline=trio.current_time() + START_TIMEOUT_S)
         try:
             with scope:
                 async with self._build() as provider:
                     if not isinstance(provider, Provider):
-                        return f"the factory gave a {type(provider).__name__}, not a provider"
+                        what = f"the factory gave a {type(provider).__name__}, not a provider"
+                        return End(what, may_pass=False)
                     if (why := self._misfit(provider)) is not None:
-                        return why
+                        return End(why, may_pass=False)
                     scope.deadline = math.inf
                     await self._serve(provider, serve)
                     scope.deadline = trio.current_time() + STOP_TIMEOUT_S
@@ -134,10 +147,11 @@ class Lifecycle:
             if (ours := passing(error)) is not None:
                 # Without errors beside it, which would pass through the cancelled scope.
                 raise ours from None
-            return describe(error)
+            may_pass = not isinstance(innermost(error), Misconfigured)
+            return End(describe(error), may_pass=may_pass)
         if scope.cancelled_caught:
-            return f"the factory did not answer within {START_TIMEOUT_S:g} s"
-        return "the provider's context ended"
+            return End(f"the factory did not answer within {START_TIMEOUT_S:g} s")
+        return End("the provider's context ended")
 
     async def _serve(self, provider: Provider, serve: Callable[[], None]) -> None:
         async with trio.open_nursery() as nursery:

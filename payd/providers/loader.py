@@ -20,6 +20,7 @@ from payd.providers.credentials import Credentials
 from payd.providers.discovery import (
     CheckedPlugin,
     EnabledPlugin,
+    NotStarted,
     PluginError,
     check_plugin,
     import_modules,
@@ -27,6 +28,7 @@ from payd.providers.discovery import (
     methods_of,
 )
 from payd.providers.fence import Fence, OnCall
+from payd.providers.lifecycle import End
 from payd.providers.loop_monitor import watched_nursery
 from payd.providers.methods import MethodMap
 
@@ -98,8 +100,9 @@ async def open_providers(  # noqa: PLR0913 - each thing of the daemon that a pro
     """Load and build the enabled providers; close them in reverse order at the end.
 
     `log_of`, `metrics_of` and `read_cursor` (the cursor of its watch) take a provider's name.
-    In STRICT mode, raises PluginError for the first plugin that failed. Two providers of one method
-    are a failure of the second.
+    In STRICT mode, raises PluginError for the first plugin that failed, which is NotStarted if that
+    may pass. Otherwise such a provider is built again until it serves, and the others that failed
+    are left out. Two providers of one method are a failure of the second.
     """
     is_strict = failure_mode is FailureMode.STRICT
     recursion_limit = sys.getrecursionlimit()
@@ -126,7 +129,8 @@ async def open_providers(  # noqa: PLR0913 - each thing of the daemon that a pro
                     read_cursor=partial(read_cursor, plugin.name),
                 )
                 # Each call makes a fresh provider.
-                build = partial(plugin.manifest.factory, context, plugin.config)
+                factory = partial(plugin.manifest.factory, context, plugin.config)
+                build = partial(_built, factory, recursion_limit)
                 fence = Fence(
                     build,
                     plugin.manifest,
@@ -136,13 +140,11 @@ async def open_providers(  # noqa: PLR0913 - each thing of the daemon that a pro
                     random=random,
                     on_call=on_call,
                 )
-                why: str | None = await nursery.start(fence.run)
-                # The factory may have imported more.
-                sys.setrecursionlimit(recursion_limit)
-                if why is None:
+                end: End | None = await nursery.start(fence.run)
+                if end is None or end.may_pass:
                     serving.append(_Serving(plugin=plugin, fence=fence))
-                else:
-                    failed.append(_not_built(plugin.name, why))
+                if end is not None and (is_strict or not end.may_pass):
+                    failed.append(_not_built(plugin.name, end))
             if not (failed and is_strict):
                 yield _opened(serving, failed)
         finally:
@@ -236,8 +238,22 @@ class _Serving:
     fence: Fence
 
 
-def _not_built(name: str, why: str) -> PluginError:
-    return PluginError(name, f"cannot start: {why}", "check its settings and its remote side")
+@asynccontextmanager
+async def _built(
+    factory: Callable[[], AbstractAsyncContextManager[Provider]], recursion_limit: int
+) -> AsyncIterator[Provider]:
+    """Build a provider; what its factory imports does not raise the recursion limit."""
+    try:
+        async with factory() as provider:
+            sys.setrecursionlimit(recursion_limit)
+            yield provider
+    finally:
+        sys.setrecursionlimit(recursion_limit)
+
+
+def _not_built(name: str, end: End) -> PluginError:
+    kind = NotStarted if end.may_pass else PluginError
+    return kind(name, f"cannot start: {end.why}", "check its settings and its remote side")
 
 
 def _opened(serving: Sequence[_Serving], failed: Sequence[PluginError]) -> OpenProviders:

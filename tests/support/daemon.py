@@ -107,9 +107,11 @@ class Daemon:
         self._reader.start()
 
     def wait_started(self) -> "Daemon":
-        """Wait until its servers listen; fail with its log if it exits instead."""
+        """Wait until its servers listen; fail with its exit code and its log if it ends instead."""
         line = self._started.get(timeout=PATIENCE_S)
-        assert line is not None, "\n".join(map(str, self.lines))
+        if line is None:
+            said = "\n".join(map(str, self.lines))
+            raise AssertionError(f"ended with {self.process.wait(PATIENCE_S)}:\n{said}")
         self.grpc, self.http, self.metrics = line["grpc"], line["http"], line["metrics"]
         return self
 

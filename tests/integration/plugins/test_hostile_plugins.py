@@ -32,8 +32,11 @@ NOT_LOADED = {
     "hook answers nonsense": "offers no provider of this name",
     "newer SDK": "needs plugin interface >=99, this payd has ",
     "claims another's": "offers the method 'mock', which mock has; disable one of them",
-    "factory raises": "cannot start: RuntimeError: broken at the start",
-    "factory hangs": "did not answer within 10 s",
+}
+#: What keeps it from starting → what is said of it.
+NOT_STARTED = {
+    "factory raises": "RuntimeError: broken at the start",
+    "factory hangs": "the factory did not answer within 10 s",
 }
 #: How it answers → what payd says of its last error.
 MISBEHAVES = {
@@ -162,14 +165,36 @@ def test_each_that_cannot_be_loaded_is_named_and_the_others_are_served(hostiles:
         assert daemon.stop() == 0
 
 
-@pytest.mark.parametrize("mode", ["import raises", "newer SDK", "claims another's"])
-def test_strict_does_not_start_with_it_and_says_why(hostile: Hostile, mode: str) -> None:
+def test_each_that_cannot_start_is_tried_again_and_the_others_are_served(
+    hostiles: Hostiles,
+) -> None:
+    modes = {name_of(mode): mode for mode in NOT_STARTED}
+    with hostiles(modes) as daemon, daemon.client() as client:
+        others_are_served(client)
+        for name, mode in modes.items():
+            code, reason = refused(client, name)
+            assert (code, reason) == (grpc.StatusCode.UNAVAILABLE, "PROVIDER_UNAVAILABLE")
+            check = checks(daemon)[f"provider:{name}"]
+            assert not check["ok"]
+            assert "not running: payd builds it again" in check["detail"]
+            assert NOT_STARTED[mode] in check["detail"]
+            wait_for_figure(daemon, f'payd_provider_up{{provider="{name}"}}', 0.0)
+        assert daemon.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("mode", "code"),
+    [("import raises", 78), ("newer SDK", 78), ("claims another's", 78), ("factory raises", 1)],
+)
+def test_strict_does_not_start_with_it_and_says_why(hostile: Hostile, mode: str, code: int) -> None:
+    """systemd starts a daemon again that ended with 1, and not one that ended with 78."""
     with (
         pytest.raises(AssertionError) as ended,
         hostile(mode, PAYD_PROVIDERS_FAILURE_MODE="strict") as daemon,
     ):
         pytest.fail(f"it runs: {daemon.lines}")
-    assert NOT_LOADED[mode] in str(ended.value)
+    assert {**NOT_LOADED, **NOT_STARTED}[mode] in str(ended.value)
+    assert f"ended with {code}:" in str(ended.value)
 
 
 def test_each_that_misbehaves_is_named_and_the_others_are_served(hostiles: Hostiles) -> None:

@@ -15,7 +15,14 @@ from unit.providers.toys import Journal, TrioClock, an_operation, half
 
 from payd.domain.evidence import NotAttempted
 from payd.plugins import SDK_VERSION, NoMetrics
-from payd.providers.discovery import EnabledPlugin, PluginError, commands_of, configured
+from payd.providers.discovery import (
+    EnabledPlugin,
+    NotStarted,
+    PluginError,
+    commands_of,
+    configured,
+)
+from payd.providers.fence import Fence
 from payd.providers.loader import FailureMode, OpenProviders, described_methods, open_providers
 
 Install = Callable[..., str]
@@ -287,9 +294,8 @@ async def test_an_enabled_plugin_that_is_not_installed_names_what_to_install() -
         ({"credentials": "None"}, "its credentials are not a tuple of names"),
         ({"methods": "broken"}, "NameError"),
         ({"credentials": "('bad_key',)"}, "has no value for bad_key"),
-        ({"factory": "raise RuntimeError('no route')"}, "cannot start: RuntimeError: no route"),
+        ({"factory": "raise Misconfigured('wrong chain')"}, "cannot start: Misconfigured: wrong"),
         ({"factory": "yield 7; return"}, "the factory gave a int, not a provider"),
-        ({"module": "MANIFEST['factory'] = lambda c, s: 7"}, "cannot start: TypeError"),
         (
             {"module": "MANIFEST['unproven'] = {'a check': ''}"},
             "its unproven is not a mapping of the kit's checks to reasons",
@@ -310,20 +316,48 @@ async def test_a_broken_plugin_fails_with_its_name_and_reason_and_the_others_go_
     assert [entry.method.key for entry in opened.methods.registered()] == ["good"]
 
 
-async def test_a_factory_that_hangs_fails_after_ten_seconds(
-    install: Install, autojump_clock: MockClock
+@pytest.mark.parametrize(
+    ("failure", "why"),
+    [
+        ("raise RuntimeError('no route')", "RuntimeError: no route"),
+        ("await trio.sleep_forever()", "the factory did not answer within 10 s"),
+    ],
+    ids=lambda value: value,
+)
+async def test_a_provider_that_cannot_start_now_is_built_again_until_it_serves(
+    install: Install, autojump_clock: MockClock, failure: str, why: str
 ) -> None:
-    install("slow", factory="await trio.sleep_forever()")
+    install("red", factory=f"if len(LIFE) < 3: {failure}")
     install("good")
-    start = trio.current_time()
-    opened = await load("slow", "good")
-    assert trio.current_time() - start == pytest.approx(10)
-    (failed,) = opened.report.failed
-    assert (failed.provider, failed.reason) == (
-        "slow",
-        "cannot start: the factory did not answer within 10 s",
-    )
-    assert [loaded.name for loaded in opened.report.loaded] == ["good"]
+
+    async def look(opened: OpenProviders) -> None:
+        assert opened.report.failed == ()
+        red = opened.methods.by_name("red")
+        good = opened.methods.by_name("good")
+        assert isinstance(red, Fence)
+        assert isinstance(good, Fence)
+        assert good.state().running
+        assert (red.state().running, red.state().last_error) == (False, why)
+        assert (await red.create(an_operation())).evidence == (NotAttempted(),)
+        await trio.sleep(60)
+        assert red.state().running
+        assert (await red.create(an_operation())).error is None
+
+    await load("red", "good", look=look)
+    assert sys.modules["red_provider_toy"].LIFE == ["red up"] * 3 + ["red down"]
+
+
+@pytest.mark.parametrize(
+    "failure", ["raise RuntimeError('no route')", "await trio.sleep_forever()"]
+)
+async def test_strict_mode_ends_the_start_and_says_that_the_reason_may_pass(
+    install: Install, autojump_clock: MockClock, failure: str
+) -> None:
+    install("good")
+    install("red", factory=failure)
+    with pytest.raises(NotStarted, match="provider red: cannot start: "):
+        await load("good", "red", mode=FailureMode.STRICT)
+    assert sys.modules["good_provider_toy"].LIFE == ["good up", "good down"]
 
 
 @pytest.mark.parametrize(
