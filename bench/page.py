@@ -71,10 +71,10 @@ is made from the results by `python -m bench.page`.
 - **{_NULL}**: a provider that answers at once and stores nothing
   ([bench/null_provider.py](../bench/null_provider.py)), so these rows are payd's own cost. The
   mock keeps its sessions in SQLite.
-- A **{_WHOLE}** is a closed loop: InitiatePayment, the customer's payment as soon as its URL is
-  known, the provider's report, settlement, and the event in NATS; the time is that from the call to
-  the event. The mock pays by itself, at times before the answer to the call.
-- **{webhook_rows.TO_2XX}** sends the next webhook at the answer to the one before, so that its
+- A **{_WHOLE}** is a closed loop: InitiatePayment, the customer's payment as soon as its URL
+  is known, the provider's report, settlement, and the event in NATS; the time is that from the call
+  to the event. The mock pays by itself, at times before the answer to the call.
+- **{webhook_rows.TO_2XX}** sends the next webhook at the answer to the one before, so that
   events wait for each other; **{webhook_rows.ALONE}** sends it after the event.
 - **CPU** is that of a process tree, per call: payd or the peer, PostgreSQL with its background
   processes, and NATS. **/ peer** compares with the peer's row of the same call.
@@ -118,7 +118,7 @@ def _tables(measured: Results) -> Mapping[str, str]:
     if chain := [row for row in rows if id(row) not in shown]:
         sections["Chain"] = (
             "A scripted node serves the chain over HTTP ([bench/chain_node.py]"
-            "(../bench/chain_node.py)); PostgreSQL is real.\n\n" + report.rows_table(chain)
+            "(../bench/chain_node.py));\nPostgreSQL is real.\n\n" + report.rows_table(chain)
         )
     return sections
 
