@@ -274,7 +274,7 @@ async def put_webhook(
 async def claim_reports(side: Side, limit: int, lease_s: float) -> Any:
     rows = await side.stores.inbox.claim(limit, lease_s)
     side.inbox |= {_name_of(row): row for row in rows}
-    # Reports of one call get their ids in another order in each store.
+    # Two contents under one id, in one call, get their numbers in another order in each store.
     return sorted((_name_of(row), row.attempts) for row in rows)
 
 

@@ -1,7 +1,7 @@
 """Inbox and cursors in memory."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 
@@ -47,7 +47,7 @@ class MemoryInbox(Queue[InboxRow]):
             held.value, held.next_time = cursor.value, self.clock.now() + cursor.rest
             self._ledger.cursors[provider, cursor.name] = cursor.value
         self._ledger.record(provider, reports, outflows)
-        return sum(self._put(provider, report) for report in reports)
+        return sum(self._put(provider, report) for report in _by_id(reports))
 
     async def is_waiting(self, provider: str, references: Sequence[str]) -> bool:
         return any(
@@ -79,7 +79,7 @@ class MemoryInbox(Queue[InboxRow]):
         traceparent: str = "",
     ) -> int:
         """Store the events; the body is not kept."""
-        return sum(self._put(provider, event, traceparent) for event in events)
+        return sum(self._put(provider, event, traceparent) for event in _by_id(events))
 
     async def claim_cursor(
         self, provider: str, name: str, lease_s: float
@@ -134,6 +134,11 @@ class MemoryInbox(Queue[InboxRow]):
         )
         self.add(row)
         return True
+
+
+def _by_id(reports: Iterable[Report]) -> Sequence[Report]:
+    """In the order in which PostgreSQL numbers the reports of one call."""
+    return sorted(reports, key=lambda report: report.id)
 
 
 def _names(report: Observation) -> set[str]:

@@ -155,7 +155,8 @@ async def test_a_report_that_nobody_can_read_and_one_that_waits_spare_the_rest(
     world.provider.webhooks[b"signed"] = [ProviderEvent(id="evt_1", type="x", content={})]
     await world.intake.accept_webhook("mock", WebhookRequest(body=b"signed", headers={}))
     early = attrs.evolve(_paid(world, payment), id="evt_2", reference=str(UUID(int=404)))
-    await world.intake.accept("mock", [early, _paid(world, payment)])
+    paid = attrs.evolve(_paid(world, payment), id="evt_3")
+    await world.intake.accept("mock", [early, paid])
 
     outcomes = await world.reports.work(await world.reports.claim_batch())
 
