@@ -85,6 +85,20 @@ async def test_nobody_sends_while_another_holds_the_claim(world: World) -> None:
     assert world.provider.calls == ["create"]
 
 
+async def test_at_the_end_of_a_claim_its_daemon_stops_and_another_one_may_send(
+    world: World,
+) -> None:
+    payment = await world.never_sent()
+    asked, _ = await world.settle.claim(payment, _ask_until(world, 12), CALLER)
+    world.clock.move(seconds=12)
+
+    assert await world.ask.send(asked, CALLER) == (asked, None)
+    assert world.provider.calls == ["create"]
+
+    after, _ = await world.ask.send_again(asked, CALLER)
+    assert after.status is Status.PENDING
+
+
 async def test_a_daemon_that_slept_through_its_claim_sends_nothing(world: World) -> None:
     """A machine that was suspended between the claim and the call: recovery has asked since."""
     world.crash.act_at("initiate.after_insert", partial(world.clock.move, seconds=60))

@@ -23,6 +23,7 @@ from payd.domain.payment import Origin, Payment, Status
 from payd.plugins.capabilities import Cancel as Closing
 from payd.plugins.interface import ProviderEvent
 from payd.ports import Book, Cursor
+from payd.service import status_check
 from payd.service.reports import PARKED_MAX
 
 CHAIN = capable(cancel=Closing.NOT_CLOSABLE)
@@ -304,6 +305,24 @@ async def test_a_report_under_an_alias_keeps_its_payment_open(world: World) -> N
     assert (await world.cancel(payment)).status is Status.CANCELING
 
 
+async def test_all_pages_of_the_inbox_are_searched_for_the_payments_money(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status_check, "_PAGE", 2)
+    payment = await in_tokens(world)
+    unread: list[Any] = [
+        ProviderEvent(id=f"evt_0{number}", type="from the future", content={})
+        for number in range(4)
+    ]
+    await world.intake.accept("mock", unread)
+    await world.intake.accept("mock", [an_event(world, watched_receipt(a_receipt(), payment.id))])
+
+    assert (await world.cancel(payment)).status is Status.CANCELING
+
+    await world.intake_pass()
+    assert (await world.newest(payment)).status is Status.COMPLETED
+
+
 async def test_events_about_others_and_events_that_nobody_can_read_keep_no_payment_open(
     world: World,
 ) -> None:
@@ -328,10 +347,13 @@ async def test_a_payment_that_waits_for_the_chain_to_be_read_is_checked_again_wi
     assert look - world.clock.now() <= timedelta(seconds=15)
 
 
-async def test_a_chain_that_is_not_read_for_long_is_checked_as_any_other(world: World) -> None:
+@pytest.mark.parametrize("hours", [1, 2])
+async def test_a_chain_that_is_not_read_for_long_is_checked_as_any_other(
+    world: World, hours: int
+) -> None:
     payment = await in_tokens(world)
     await put(world, watched_receipt(a_receipt(), payment.id), work=False)
-    world.clock.time = payment.expire_time + timedelta(hours=2)
+    world.clock.time = payment.expire_time + timedelta(hours=hours)
     await world.recovery_pass()
 
     look = (await world.newest(payment)).next_check_time
@@ -370,8 +392,10 @@ async def test_a_receipt_is_attached_to_one_payment_only(world: World) -> None:
     await put(world, watched_receipt(a_receipt(), ""))
     await world.attach.attach("r1", payment.id, OPERATOR)
 
-    with pytest.raises(ReceiptNotAttachable, match=str(payment.id)):
+    with pytest.raises(ReceiptNotAttachable) as refusal:
         await world.attach.attach("r1", other.id, OPERATOR)
+    assert str(refusal.value) == f"it belongs to the payment {payment.id}"
+    assert refusal.value.metadata == {"receipt_id": "r1", "payment_id": str(other.id)}
 
 
 async def test_of_two_operators_that_attach_one_receipt_at_once_the_second_is_refused(
@@ -382,17 +406,25 @@ async def test_of_two_operators_that_attach_one_receipt_at_once_the_second_is_re
     owner = attrs.evolve(payment, receipts=(a_receipt(),))
     world.crash.act_at("settle.before_commit", partial(_give, world, owner))
 
-    with pytest.raises(ReceiptNotAttachable, match="another payment has just received it"):
+    with pytest.raises(ReceiptNotAttachable) as refusal:
         await world.attach.attach("r1", other.id, OPERATOR)
 
+    assert str(refusal.value) == "another payment has just received it"
+    assert refusal.value.metadata == {"receipt_id": "r1", "payment_id": str(other.id)}
     assert (await world.newest(other)).attention == frozenset()
 
 
 @pytest.mark.parametrize(
     ("receipt", "why"),
     [
-        (a_receipt(state=ReceiptState.HELD), "HELD"),
-        (a_receipt(asset="0x" + "99" * 20), "is due in"),
+        (
+            a_receipt(state=ReceiptState.HELD),
+            "it is HELD, not CONFIRMED: the money is not final",
+        ),
+        (
+            a_receipt(asset="0x" + "99" * 20),
+            f"it is in 0x{'99' * 20}, but the payment is due in {USDC.token_address}",
+        ),
     ],
 )
 async def test_what_is_not_the_payments_money_cannot_be_attached(
@@ -401,16 +433,20 @@ async def test_what_is_not_the_payments_money_cannot_be_attached(
     payment = await in_tokens(world)
     await put(world, watched_receipt(receipt, ""))
 
-    with pytest.raises(ReceiptNotAttachable, match=why):
+    with pytest.raises(ReceiptNotAttachable) as refusal:
         await world.attach.attach("r1", payment.id, OPERATOR)
+    assert str(refusal.value) == why
+    assert refusal.value.metadata == {"receipt_id": "r1", "payment_id": str(payment.id)}
     assert (await world.newest(payment)).version == payment.version
 
 
 async def test_what_does_not_exist_cannot_be_attached(world: World) -> None:
     payment = await in_tokens(world)
 
-    with pytest.raises(ReceiptNotFound):
+    with pytest.raises(ReceiptNotFound) as refusal:
         await world.attach.attach("r9", payment.id, OPERATOR)
+    assert str(refusal.value) == "no receipt of mock has this id: see `payd receipts list`"
+    assert refusal.value.metadata == {"receipt_id": "r9"}
     with pytest.raises(PaymentNotFound):
         await world.attach.attach("r1", UUID(int=77), OPERATOR)
 

@@ -194,6 +194,18 @@ async def test_a_repetition_at_a_new_price_gets_the_price_of_the_first(world: Wo
     assert await world.initiate() == first
 
 
+async def test_a_repetition_that_cannot_be_priced_any_more_still_sends_for_its_caller(
+    world: World,
+) -> None:
+    payment = await world.never_sent()
+    world.prices.prices = ANOTHER_PRICE
+
+    assert (await world.initiate()).status is Status.PENDING
+
+    *_, asked, answered = await world.store.audit_trail(payment.id)
+    assert [(row.actor, row.request_id) for row in (asked, answered)] == [("main-app", "req-1")] * 2
+
+
 # -- at once ---------------------------------------------------------------------------------
 
 
@@ -225,7 +237,8 @@ async def test_fifty_equal_calls_at_once_get_the_same_error_when_the_provider_is
     assert world.provider.calls == ["create"]
 
 
-async def test_a_second_call_waits_no_longer_than_it_may(world: World) -> None:
+@pytest.mark.parametrize("is_priced", [True, False])
+async def test_a_second_call_waits_no_longer_than_it_may(world: World, is_priced: bool) -> None:
     never = trio.Event()
 
     async def hang(_: Request) -> Answer:
@@ -236,6 +249,8 @@ async def test_a_second_call_waits_no_longer_than_it_may(world: World) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(world.initiate)
         await trio.testing.wait_all_tasks_blocked()
+        if not is_priced:
+            world.prices.prices = ANOTHER_PRICE
         second = await world.initiate(wait_s=0.01)
         nursery.cancel_scope.cancel()
 
@@ -378,8 +393,8 @@ async def test_a_repetition_after_the_limit_gets_the_failed_payment_not_an_error
 async def test_a_repetition_never_asks_for_a_payment_that_would_be_born_overdue(
     world: World,
 ) -> None:
-    await world.never_sent()
-    world.clock.move(minutes=31)
+    payment = await world.never_sent()
+    world.clock.time = payment.expire_time
 
     with pytest.raises(ProviderUnavailable):
         await world.initiate()

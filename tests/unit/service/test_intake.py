@@ -12,7 +12,7 @@ from unit.service.world import World
 from payd.domain.attention import Attention
 from payd.domain.evidence import Observation, ProviderStatus, Receipt, ReceiptState, Snapshot
 from payd.domain.payment import Payment, Status
-from payd.ports import Answer
+from payd.ports import Answer, Cursor, Lease, LeaseLost
 from payd.service.reports import PARKED_MAX, UNKNOWN_MAX
 
 
@@ -74,6 +74,21 @@ async def test_receipts_are_summed_not_replaced(world: World) -> None:
     await world.intake_pass()
 
     assert (await world.newest(payment)).status is Status.COMPLETED
+
+
+async def test_a_daemon_that_has_lost_its_lease_stores_nothing(world: World) -> None:
+    payment = await world.initiate()
+    paid = _observation(payment.id, id="evt_1", fact=_paid(world))
+    cursor = Cursor(name="watch", value="7", rest=timedelta(0))
+    world.store.ledger.fences["watch:mock"] = 2
+
+    with pytest.raises(LeaseLost):
+        await world.intake.accept("mock", [paid], cursor, lease=Lease(name="watch:mock", fence=1))
+    assert (await world.intake_pass(), await world.inbox.read_cursor("mock", "watch")) == (0, None)
+
+    mine = Lease(name="watch:mock", fence=2)
+    assert await world.intake.accept("mock", [paid], cursor, lease=mine) == 1
+    assert (await world.intake_pass(), await world.inbox.read_cursor("mock", "watch")) == (1, "7")
 
 
 # -- repetition and contradiction ------------------------------------------------------------

@@ -32,6 +32,7 @@ async def test_an_event_that_the_stream_did_not_take_waits_and_is_tried_again(
     errors = await world.publish.publish([row])
 
     assert isinstance(errors[row.id], PublishError)
+    assert world.outbox.rows[row.id].error == "the stream is away"
     assert (await world.outbox.depth())[0] == 1
     world.publisher.is_away = False
     assert await world.publish_pass() == 0, "it is not tried again at once"
@@ -53,6 +54,14 @@ async def test_events_pile_up_while_the_stream_is_away_and_none_is_lost(world: W
 
     assert await world.events() == ["payment.canceled"] * 5
     assert len({row.payment_id for row in world.publisher.published}) == 5
+
+
+async def test_a_batch_of_events_is_no_larger_than_it_may_be(world: World) -> None:
+    for n in range(3):
+        await world.cancel(await world.initiate(idempotency_key=f"key-{n}"))
+    publish = attrs.evolve(world.publish, batch_size=2)
+
+    assert [len(await publish.claim_batch()) for _ in range(3)] == [2, 1, 0]
 
 
 async def test_the_second_event_of_a_payment_waits_for_the_first(world: World) -> None:

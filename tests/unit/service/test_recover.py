@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import attrs
 import pytest
 import trio
 from unit.service.fakes import (
@@ -355,6 +356,30 @@ async def test_a_payment_goes_to_one_of_several_recoveries(world: World) -> None
             nursery.start_soon(world.recovery_pass)
 
     assert world.provider.calls == ["fetch"]
+
+
+async def test_a_recovery_claims_no_more_than_a_batch(world: World) -> None:
+    for n in range(3):
+        await world.initiate(idempotency_key=f"key-{n}")
+    world.clock.move(minutes=5)
+    recover = attrs.evolve(world.recover, batch_size=2)
+
+    assert [len(await recover.claim_batch()) for _ in range(3)] == [2, 1, 0]
+
+
+async def test_the_audit_trail_says_that_recovery_asked_and_for_which_request(
+    world: World,
+) -> None:
+    payment = await world.initiate()
+    world.provider.object.pay()
+    await world.check_again(payment)
+
+    *_, last = await world.store.audit_trail(payment.id)
+    assert (last.event_type, last.actor, last.request_id) == (
+        "payment_completed",
+        "recovery",
+        "req-1",
+    )
 
 
 async def test_a_payment_that_was_closed_since_it_was_claimed_is_left_alone(

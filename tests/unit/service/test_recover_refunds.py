@@ -259,6 +259,17 @@ async def test_a_resend_that_is_declined_fails_the_refund_and_is_for_a_person() 
     assert (await world.newest(payment)).attention == {Attention.REFUND_FAILED}
 
 
+async def test_a_recovery_of_refunds_claims_no_more_than_a_batch() -> None:
+    world = World()
+    payment = await world.payment_in(Status.COMPLETED)
+    for n in range(3):
+        await world.refund(payment, idempotency_key=f"refund-{n}")
+    world.clock.move(hours=1)
+    recover = attrs.evolve(world.recover_refunds, batch_size=2)
+
+    assert [len(await recover.claim_batch()) for _ in range(3)] == [2, 1, 0]
+
+
 async def test_recovery_of_a_refund_is_recorded_as_recovery() -> None:
     world = World()
     payment, refund = await lost(world, arrived=True)

@@ -1,6 +1,7 @@
 """RefundPayment: one refund for one key, never more than is left, under any race."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -35,10 +36,13 @@ from payd.domain.evidence import (
 from payd.domain.money import Money
 from payd.domain.outcome import Asking
 from payd.domain.payment import Payment, Status
-from payd.domain.refund import Refund, RefundSnapshot, RefundState, RefundStatus
+from payd.domain.refund import Refund, RefundSnapshot, RefundState, RefundStatus, RefundTerms
 from payd.domain.refunds import left
+from payd.domain.request import RefundRequest
 from payd.plugins.capabilities import Sends
 from payd.ports import RefundReply
+from payd.service.operation import claim_deadline
+from payd.service.refund import refund_terms
 
 PAID = 14900
 
@@ -75,6 +79,47 @@ async def test_a_refund_is_granted_sent_and_answered(world: World, payment: Paym
         *("payment_creating", "payment_pending", "payment_completed"),
         *("refund_creating", "refund_pending"),
     ]
+
+
+async def test_a_refund_is_stored_as_it_was_requested_before_it_is_sent(
+    world: World, payment: Payment
+) -> None:
+    world.crash.die_at("refund.after_insert")
+    with pytest.raises(Died):
+        await world.refund(payment, reason="damaged", destination="0xabc")
+    [stored], now = (await world.newest(payment)).refunds, world.clock.now()
+    request = RefundRequest(
+        payment_id=payment.id,
+        idempotency_key="refund-1",
+        amount=usd(100),
+        reason="damaged",
+        destination="0xabc",
+    )
+    assert stored == Refund(
+        id=stored.id,
+        status=RefundStatus.CREATING,
+        amount=100,
+        idempotency_key="refund-1",
+        request_hash=request.fingerprint(),
+        reason="damaged",
+        destination="0xabc",
+        requester="main-app",
+        request_id="req-1",
+        create_time=now,
+        update_time=now,
+        asking=Asking.ASKING,
+        ask_deadline=claim_deadline(world.port, now),
+        next_check_time=stored.next_check_time,
+    )
+
+
+def test_a_refund_is_granted_by_what_the_provider_can_do_and_the_operator_allows() -> None:
+    day = timedelta(days=1)
+    limited = refunding(partial=False, several=False, window=day, sends=Sends.INSTRUCTIONS)
+    assert refund_terms(limited, 7) == RefundTerms(
+        partial=False, several=False, window=day, needs_destination=True, approval_from=7
+    )
+    assert refund_terms(refunding(), None) == RefundTerms()
 
 
 async def test_the_end_of_a_refund_is_published(world: World, payment: Payment) -> None:
@@ -180,8 +225,10 @@ async def test_an_unknown_payment_cannot_be_refunded(world: World, payment: Paym
 async def test_a_provider_that_cannot_refund_is_not_asked() -> None:
     world = World(capable(refunds=None))
     payment = await world.payment_in(Status.COMPLETED)
-    with pytest.raises(NotRefundable):
+    with pytest.raises(NotRefundable) as refusal:
         await world.refund(payment)
+    assert str(refusal.value) == "the provider mock cannot refund"
+    assert refusal.value.metadata == {"payment_id": str(payment.id)}
     world.providers.disabled = True
     with pytest.raises(ProviderUnavailable):
         await world.refund(payment)
@@ -246,8 +293,12 @@ async def test_another_refund_under_our_operation_id_is_for_a_person(
     world: World, payment: Payment
 ) -> None:
     world.provider.refund_replies.append(RefundReply(answer=OutcomeUnknown(), is_conflict=True))
-    await world.refund(payment)
-    assert (await world.newest(payment)).attention == {Attention.CONFLICTING_EVIDENCE}
+    refund = await world.refund(payment)
+    [record] = (await world.newest(payment)).attention_records
+    assert (record.reason, record.facts) == (
+        Attention.CONFLICTING_EVIDENCE,
+        {f"refund {refund.id} was sent before with other parameters"},
+    )
 
 
 async def test_a_claim_that_is_over_sends_nothing(world: World, payment: Payment) -> None:
@@ -255,6 +306,53 @@ async def test_a_claim_that_is_over_sends_nothing(world: World, payment: Payment
     refund = await world.refund(payment)
     assert refund.status is RefundStatus.CREATING
     assert world.provider.refunds == []
+
+
+async def test_at_the_end_of_a_claim_its_daemon_stops_and_another_one_may_send(
+    world: World, payment: Payment
+) -> None:
+    world.crash.die_at("refund.after_insert")
+    with pytest.raises(Died):
+        await world.refund(payment)
+    claimed = await world.newest(payment)
+    [refund] = claimed.refunds
+    assert refund.ask_deadline is not None
+    world.clock.time = refund.ask_deadline - timedelta(microseconds=1)
+    assert await world.sender.send_again(claimed, refund.id, CALLER) == (claimed, None)
+
+    world.clock.time = refund.ask_deadline
+    assert await world.sender.send(claimed, refund.id, CALLER) == (claimed, None)
+    assert world.provider.refunds == []
+    unsent = await world.sender.learn(
+        claimed, refund.id, RefundReply(answer=NotAttempted()), CALLER
+    )
+    assert unsent.refunds[0].asking is Asking.NOT_ATTEMPTED
+    after, _ = await world.sender.send_again(unsent, refund.id, CALLER)
+    assert after.refunds[0].status is RefundStatus.PENDING
+
+
+async def test_what_has_its_answer_is_not_sent_again(world: World, payment: Payment) -> None:
+    refund = await world.refund(payment)
+    stored = await world.newest(payment)
+    for minutes in (0, 5):
+        world.clock.move(minutes=minutes)
+        for send in (world.sender.send, world.sender.send_again):
+            assert await send(stored, refund.id, CALLER) == (stored, None)
+    assert len(world.provider.refunds) == 1
+
+
+async def test_an_answer_waits_for_its_turn_at_the_payment(world: World, payment: Payment) -> None:
+    world.crash.die_at("refund.after_insert")
+    with pytest.raises(Died):
+        await world.refund(payment)
+    claimed = await world.newest(payment)
+    [refund] = claimed.refunds
+    reply = RefundReply(answer=OutcomeUnknown())
+    async with trio.open_nursery() as nursery, world.turns.of(payment.id):
+        nursery.start_soon(world.sender.learn, claimed, refund.id, reply, CALLER)
+        await trio.testing.wait_all_tasks_blocked()
+        assert (await world.stored(refund)).asking is Asking.ASKING
+    assert (await world.stored(refund)).asking is Asking.UNKNOWN
 
 
 # -- races ---------------------------------------------------------------------------------------
@@ -281,6 +379,17 @@ async def test_i18_equal_calls_at_once_give_one_refund(world: World, payment: Pa
     assert {refund.id for refund in given} == {given[0].id}
     assert len(world.provider.remote_refunds) == 1
     assert len((await world.newest(payment)).refunds) == 1
+
+
+async def test_of_calls_at_once_after_nothing_was_sent_one_sends(
+    world: World, payment: Payment
+) -> None:
+    error = ProviderUnavailable("nothing was sent", retry_after_s=1.0)
+    world.provider.refund_replies.append(RefundReply(answer=NotAttempted(), error=error))
+    first = await world.refund(payment)
+    given = await answers(world, payment, [{}] * 5)
+    assert {refund.id for refund in given} == {first.id}
+    assert len(world.provider.refunds) == 2
 
 
 async def test_i17_calls_at_once_never_get_more_than_was_paid(

@@ -21,7 +21,7 @@ from payd.domain.errors import (
     RefundNotFound,
     VersionChanged,
 )
-from payd.domain.evidence import Conflict, Declined, NotAttempted, OutcomeUnknown
+from payd.domain.evidence import Conflict, Declined, NotAttempted, OutcomeUnknown, Snapshot
 from payd.domain.page import Position
 from payd.domain.payment import Origin, Payment, Status
 from payd.domain.refund import Refund, RefundState, RefundStatus
@@ -57,8 +57,10 @@ async def test_a_refund_that_nobody_sent_is_taken_back_with_a_note(world: World)
 
 @pytest.mark.parametrize("note", ["", "  "])
 async def test_taking_back_needs_a_note(world: World, note: str) -> None:
-    with pytest.raises(NoteRequired):
+    with pytest.raises(NoteRequired) as refusal:
         await world.cancels_refund.cancel(UNKNOWN, note, EVE)
+    assert str(refusal.value) == "say why the refund is taken back"
+    assert refusal.value.metadata == {"field": "note"}
 
 
 async def test_a_refund_that_was_sent_cannot_be_taken_back() -> None:
@@ -140,10 +142,13 @@ async def test_unknown_refunds_are_not_found(world: World) -> None:
         partial(world.approves.approve, UNKNOWN, "n", EVE),
         partial(world.settles_refund.settle_refund, a_settlement(UNKNOWN), EVE),
         partial(world.query.get_refund, UNKNOWN),
-        partial(world.query.get_refund_by_key, "no such key"),
     ):
-        with pytest.raises(RefundNotFound):
+        with pytest.raises(RefundNotFound) as refusal:
             await call()
+        assert str(refusal.value) == "no refund has this id"
+        assert refusal.value.metadata == {"refund_id": str(UNKNOWN)}
+    with pytest.raises(RefundNotFound):
+        await world.query.get_refund_by_key("no such key")
 
 
 # -- SettleRefund --------------------------------------------------------------------------------
@@ -239,8 +244,10 @@ async def test_without_the_provider_nobody_finds_out_after_an_hour(gone: str) ->
 
 @pytest.mark.parametrize("note", ["", "  "])
 async def test_a_settlement_needs_a_note(world: World, note: str) -> None:
-    with pytest.raises(NoteRequired):
+    with pytest.raises(NoteRequired) as refusal:
         await world.settles_refund.settle_refund(a_settlement(UNKNOWN, note=note), EVE)
+    assert str(refusal.value) == "say how you found out"
+    assert refusal.value.metadata == {"field": "note"}
 
 
 async def test_a_reference_of_another_payments_refund_is_refused() -> None:
@@ -257,7 +264,10 @@ async def test_a_reference_of_another_payments_refund_is_refused() -> None:
     wanted = a_settlement(second.id, reference=str(first.provider_reference))
     with pytest.raises(InvalidField) as caught:
         await world.settles_refund.settle_refund(wanted, EVE)
-    assert caught.value.field == "reference"
+    assert (caught.value.field, caught.value.description) == (
+        "reference",
+        "it is that of a refund of another payment",
+    )
     assert (await world.stored(second)).status is RefundStatus.CREATING
 
 
@@ -287,6 +297,14 @@ async def flagged(world: World) -> Payment:
     return await world.settle.settle(payment, Conflict(detail="one"), CALLER)
 
 
+def a_snapshot_of_too_much(world: World) -> Snapshot:
+    """The provider has received one unit more than was due."""
+    paid = world.provider.object.due + 1
+    shown = world.provider.snapshot(world.provider.object)
+    later = shown.as_of + timedelta(seconds=1)
+    return attrs.evolve(shown, received=paid, confirmed=paid, as_of=later)
+
+
 def a_resolution(payment: Payment, note: str = "done", **overrides: object) -> ResolveRequest:
     return ResolveRequest(payment_id=payment.id, note=note, **overrides)  # type: ignore[arg-type]
 
@@ -306,20 +324,52 @@ async def test_a_reason_ends_with_a_note_and_the_audit_trail_has_it(world: World
 
 
 @pytest.mark.parametrize(
-    ("fields", "error"),
+    ("fields", "error", "said", "metadata"),
     [
-        ({"note": " "}, NoteRequired),
-        ({"reasons": frozenset({Attention.STUCK})}, NothingToResolve),
-        ({"expected_version": 1}, VersionChanged),
+        ({"note": " "}, NoteRequired, "say what was done about it", {"field": "note"}),
+        (
+            {"reasons": frozenset({Attention.STUCK})},
+            NothingToResolve,
+            "none of the reasons is open; open are: CONFLICTING_EVIDENCE",
+            {"payment_id": str(UUID(int=1)), "open": "CONFLICTING_EVIDENCE"},
+        ),
+        (
+            {"expected_version": 1},
+            VersionChanged,
+            "the payment is at version 4: read it again",
+            {"payment_id": str(UUID(int=1)), "version": "4"},
+        ),
     ],
 )
 async def test_a_resolution_is_refused(
-    world: World, fields: dict[str, object], error: type[PaydError]
+    world: World,
+    fields: dict[str, object],
+    error: type[PaydError],
+    said: str,
+    metadata: dict[str, str],
 ) -> None:
     payment = await flagged(world)
-    with pytest.raises(error):
+    with pytest.raises(error) as refusal:
         await world.resolves.resolve(a_resolution(payment, **fields), EVE)  # type: ignore[arg-type]
+    assert (str(refusal.value), refusal.value.metadata) == (said, metadata)
     assert await world.newest(payment) == payment
+
+
+async def test_all_reasons_that_are_open_are_named(world: World) -> None:
+    payment = await flagged(world)
+    await world.settle.settle(payment, a_snapshot_of_too_much(world), CALLER)
+    reasons = frozenset({Attention.STUCK})
+    with pytest.raises(NothingToResolve) as refusal:
+        await world.resolves.resolve(a_resolution(payment, reasons=reasons), EVE)
+    assert refusal.value.metadata["open"] == "CONFLICTING_EVIDENCE,OVERPAID"
+
+
+async def test_one_of_several_reasons_ends_and_the_other_stays_open(world: World) -> None:
+    payment = await flagged(world)
+    await world.settle.settle(payment, a_snapshot_of_too_much(world), CALLER)
+    reasons = frozenset({Attention.OVERPAID, Attention.STUCK})
+    resolved = await world.resolves.resolve(a_resolution(payment, reasons=reasons), EVE)
+    assert resolved.attention == {Attention.CONFLICTING_EVIDENCE}
 
 
 async def test_nothing_is_open_after_it_was_resolved(world: World) -> None:
@@ -328,6 +378,7 @@ async def test_nothing_is_open_after_it_was_resolved(world: World) -> None:
     await world.resolves.resolve(a_resolution(payment, expected_version=version), EVE)
     with pytest.raises(NothingToResolve) as caught:
         await world.resolves.resolve(a_resolution(payment), EVE)
+    assert str(caught.value) == "none of the reasons is open; open are: none"
     assert caught.value.metadata["open"] == ""
 
 

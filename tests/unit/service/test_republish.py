@@ -114,6 +114,9 @@ async def test_what_does_not_exist_is_named(world: World) -> None:
         await world.republishes.republish(EventSelection(event_id=nobody), None, ADA)
     assert no_payment.value.metadata == {"payment_id": str(nobody)}
     assert no_event.value.metadata == {"event_id": str(nobody)}
+    assert str(no_event.value) == (
+        "no published event has this id: it is not published yet, or no longer kept"
+    )
 
 
 async def test_without_the_stream_the_call_may_be_repeated(world: World) -> None:
@@ -122,7 +125,7 @@ async def test_without_the_stream_the_call_may_be_repeated(world: World) -> None
 
     with pytest.raises(StreamUnavailable, match="the stream is away; call again") as refused:
         await world.republishes.republish(EventSelection(payment_id=payment.id), None, ADA)
-    assert refused.value.may_retry
+    assert (refused.value.may_retry, refused.value.retry_after_s) == (True, 1.0)
 
 
 async def test_the_trail_says_who_published_which_events_again(world: World) -> None:
@@ -169,11 +172,15 @@ async def test_nothing_is_published_that_the_trail_does_not_have(
         return [False] * len(given)
 
     monkeypatch.setattr(world.store, "commit_all", lose)
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailable) as refused:
         await world.republishes.republish(EventSelection(payment_id=payment.id), None, ADA)
 
+    assert (str(refused.value), refused.value.retry_after_s) == (
+        "the payments keep changing: call again",
+        1.0,
+    )
     assert world.publisher.published == before
-    assert len(commits) > 1
+    assert (len(commits), world.turns.rests) == (50, 49), "each further round begins with a rest"
 
 
 async def test_a_payment_that_changes_meanwhile_gets_its_row_on_the_newest_version(

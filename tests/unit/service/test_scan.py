@@ -2,11 +2,14 @@
 
 from datetime import timedelta
 
+import attrs
 import pytest
-from unit.service.world import World
+from unit.service.fakes import FakeProvider, FakeProviders
+from unit.service.world import World, capable
 
 from payd.domain.payment import Status
 from payd.plugins.interface import Page, ProviderEvent, WebhookRequest
+from payd.service.scan import Scan
 
 
 def an_event(name: str) -> ProviderEvent:
@@ -62,6 +65,34 @@ async def test_a_higher_interval_leaves_the_rest_that_has_begun(world: World) ->
 
     world.scan.interval = lambda: timedelta(hours=1)
     assert len(await world.scan.claim_batch()) == 1
+
+
+async def test_a_scan_keeps_its_claim_though_the_interval_is_shorter_than_the_lease(
+    world: World,
+) -> None:
+    world.scan.interval = lambda: timedelta(seconds=5)
+    assert len(await world.scan.claim_batch()) == 1
+
+    for _ in range(2):
+        world.clock.move(seconds=10)
+        assert await world.scan.claim_batch() == []
+
+    world.clock.move(seconds=world.scan.lease_s)
+    assert len(await world.scan.claim_batch()) == 1
+
+
+async def test_a_provider_that_cannot_be_scanned_does_not_hide_the_next_one(world: World) -> None:
+    other = FakeProvider(world.clock, capable())
+    other.name = "other"
+    world.provider.can_scan = False
+    card, crypto = world.providers.registered()
+    both = FakeProviders(card, attrs.evolve(crypto, provider=other))
+    scan = Scan(inbox=world.inbox, cursors=world.inbox, providers=both)
+
+    assert [step.provider.name for step in await scan.claim_batch()] == ["other"]
+
+    world.provider.can_scan = True
+    assert [step.provider.name for step in await scan.claim_batch()] == ["mock"]
 
 
 async def test_a_scan_that_has_more_to_read_goes_on_at_once(world: World) -> None:

@@ -83,6 +83,8 @@ async def test_late_money_on_a_closed_payment_is_found(world: World) -> None:
     world.provider.object.pay()
     after = await sync(world, payment)
     assert (after.status, after.late) == (Status.COMPLETED, True)
+    [*_, last] = await world.store.audit_trail(payment.id)
+    assert (last.actor, last.certificate) == ("operator:ops/ada", "ops")
 
 
 async def test_a_provider_that_does_not_answer_leaves_the_payment_as_it_stands(
@@ -109,6 +111,8 @@ async def test_refunds_on_their_way_are_asked_about(world: World) -> None:
     [payment] = world.store.all()
     after = await sync(world, payment)
     assert [one.status for one in after.refunds] == [RefundStatus.SUCCEEDED]
+    [*_, last] = await world.store.audit_trail(payment.id)
+    assert (last.event_type, last.actor) == ("refund_succeeded", "operator:ops/ada")
     world.clock.move(seconds=6)
     world.provider.fetched_refunds.clear()
     await sync(world, payment)

@@ -59,6 +59,42 @@ async def test_a_decision_knows_the_spans_of_the_webhooks_that_led_to_it(
     assert [origin.linked_spans for origin in origins] == [("00-span",)]
 
 
+async def test_a_webhook_is_stored_as_it_came(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _webhook_reports(world)
+    stored: list[tuple[object, ...]] = []
+
+    async def store(*given: object) -> int:
+        stored.append(given)
+        return 1
+
+    monkeypatch.setattr(world.inbox, "put_webhook", store)
+    await world.intake.accept_webhook("mock", SIGNED, "00-span")
+    await world.intake.accept_webhook("mock", SIGNED)
+
+    events = world.provider.webhooks[b"signed"]
+    assert stored == [
+        ("mock", events, b"signed", "00-span"),
+        ("mock", events, b"signed", ""),
+    ]
+
+
+async def test_a_webhook_is_verified_at_the_time_of_our_clock(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[object, ...]] = []
+
+    def verify(*given: object) -> Sequence[ProviderEvent]:
+        seen.append(given)
+        return []
+
+    monkeypatch.setattr(world.provider, "verify", verify)
+    await world.intake.accept_webhook("mock", SIGNED)
+
+    assert seen == [(SIGNED, world.clock.now())]
+
+
 async def test_a_repeated_webhook_is_stored_once(world: World) -> None:
     payment = await world.initiate()
     _webhook_reports(world, _paid(world, payment))
