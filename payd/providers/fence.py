@@ -349,11 +349,21 @@ class Fence:
     async def run_health(
         self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
-        """Check health every HEALTH_INTERVAL_S until `stop`; ready after the first check."""
+        """Check health every HEALTH_INTERVAL_S until `stop`; ready after the first check.
+
+        A provider that is built meanwhile is checked at once, so that it is not called down.
+        """
         await self.check_health()
         task_status.started()
-        while not await self._lifecycle.stops_within(HEALTH_INTERVAL_S):
+        while not await self._stops_before_next_check():
             await self.check_health()
+
+    async def _stops_before_next_check(self) -> bool:
+        if self._lifecycle.running is not None:
+            return await self._lifecycle.stops_within(HEALTH_INTERVAL_S)
+        with trio.move_on_after(HEALTH_INTERVAL_S):
+            await self._lifecycle.wait_until_up()
+        return self._lifecycle.is_stopping
 
     async def check_health(self) -> None:
         """Check once and keep the result. Leaves the breaker as it is."""

@@ -58,6 +58,9 @@ class Lifecycle:
         #: The provider and the nursery of its tasks; None while it does not serve.
         self.running: tuple[Provider, trio.Nursery] | None = None
         self._up = trio.Event()
+        #: What `stop` cancels; None unless the provider is being built.
+        self._building: trio.CancelScope | None = None
+        self._has_served = False
         self._stopping = trio.Event()
         #: Set while nothing of the provider runs here.
         self._ended = trio.Event()
@@ -93,15 +96,20 @@ class Lifecycle:
                     report(end)
                     return
                 report(end)
-                self._record.note_end(end.why)
+                self._record.note_end(end.why, has_served=self._has_served)
                 if await self.stops_within(pause.next_s(trio.current_time())):
                     break
         finally:
             self._ended.set()
 
     async def stop(self) -> None:
-        """Refuse new calls, end those under way, close the provider. Repeating it is harmless."""
+        """Refuse new calls, end those under way, close the provider. Repeating it is harmless.
+
+        A provider that is being built is not waited for: its factory is cancelled.
+        """
         self._stopping.set()
+        if self._building is not None:
+            self._building.cancel()
         with trio.move_on_after(STOP_TIMEOUT_S + 2 * GRACE_S):
             await self._ended.wait()
             return
@@ -132,6 +140,7 @@ class Lifecycle:
     async def _live(self, serve: Callable[[], None]) -> End:
         """Build once and serve until the end; return why it ended."""
         scope = trio.CancelScope(deadline=trio.current_time() + START_TIMEOUT_S)
+        self._building, self._has_served = scope, False
         try:
             with scope:
                 async with self._build() as provider:
@@ -140,7 +149,7 @@ class Lifecycle:
                         return End(what, may_pass=False)
                     if (why := self._misfit(provider)) is not None:
                         return End(why, may_pass=False)
-                    scope.deadline = math.inf
+                    self._building, scope.deadline = None, math.inf
                     await self._serve(provider, serve)
                     scope.deadline = trio.current_time() + STOP_TIMEOUT_S
         except BaseException as error:  # noqa: BLE001 - whatever a plugin raises has ended it
@@ -156,6 +165,8 @@ class Lifecycle:
     async def _serve(self, provider: Provider, serve: Callable[[], None]) -> None:
         async with trio.open_nursery() as nursery:
             self.running = (provider, nursery)
+            self._has_served = True
+            self._record.note_start()
             self._up.set()
             serve()
             try:

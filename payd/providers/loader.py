@@ -47,13 +47,13 @@ class FailureMode(enum.Enum):
 
     #: The daemon does not start.
     STRICT = "strict"
-    #: The daemon starts without the plugin's methods and reports it.
+    #: The daemon starts, reports it, and refuses payments by the plugin's methods.
     DEGRADED = "degraded"
 
 
 @attrs.frozen(kw_only=True)
 class LoadedPlugin:
-    """A provider that serves."""
+    """A provider that serves, or is built again until it does."""
 
     name: str
     version: str
@@ -70,7 +70,7 @@ class LoadReport:
 
 @attrs.frozen(kw_only=True)
 class OpenProviders:
-    """The providers that serve."""
+    """The providers that serve, or are built again until they do."""
 
     methods: MethodMap
     fences: tuple[Fence, ...]
@@ -145,6 +145,8 @@ async def open_providers(  # noqa: PLR0913 - each thing of the daemon that a pro
                     serving.append(_Serving(plugin=plugin, fence=fence))
                 if end is not None and (is_strict or not end.may_pass):
                     failed.append(_not_built(plugin.name, end))
+                if failed and is_strict:
+                    break
             if not (failed and is_strict):
                 yield _opened(serving, failed)
         finally:

@@ -131,11 +131,17 @@ class Record:
         elif isinstance(result, Declined) or not isinstance(result, ProviderError):
             self.refund_refusal = None
 
-    def note_end(self, why: str) -> None:
-        """Record that the provider ended by itself; it is built again."""
+    def note_start(self) -> None:
+        """Log that the provider serves again, or at last; a first start says nothing."""
+        if self.restarts:
+            self._log.info("provider_started", provider=self._provider, restarts=self.restarts)
+
+    def note_end(self, why: str, *, has_served: bool) -> None:
+        """Record that the provider ended by itself or did not start; it is built again."""
         self.restarts += 1
         self.last_error = why
-        self._log.warning("provider_ended", provider=self._provider, error=why)
+        event = "provider_ended" if has_served else "provider_not_started"
+        self._log.warning(event, provider=self._provider, error=why)
 
     def note_blocked_loop(self, seconds: float) -> None:
         """Record that the provider computed, or waited without `await`, for so long."""

@@ -1,7 +1,7 @@
 """Whatever a provider does, its fence answers with a named outcome, in time."""
 
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
@@ -24,6 +24,7 @@ from unit.providers.toys import (
     fenced,
     half,
     says,
+    well,
 )
 
 from payd.domain import evidence
@@ -540,6 +541,54 @@ async def test_a_provider_whose_context_breaks_is_built_again_with_its_watch(
         assert watched == [1, 2]
         assert fence.state().restarts == 1
         await fence.stop()
+
+
+def starting(*steps: Callable[[], Awaitable[None]]) -> Callable[[], Any]:
+    """A factory whose builds begin with these steps, in turn, and the last one again and again."""
+    left = list(steps)
+
+    @asynccontextmanager
+    async def build() -> AsyncIterator[Provider]:
+        await (left.pop(0) if len(left) > 1 else left[0])()
+        yield Toy(says=says(CREATED))
+
+    return build
+
+
+async def no_route() -> None:
+    raise ConnectionError("no route")
+
+
+async def test_a_stop_cancels_the_factory_and_blames_nobody(autojump_clock: MockClock) -> None:
+    log = Journal()
+    fence = Fence(starting(no_route, hang), a_manifest(), log=log, random=half)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(fence.run)
+        await trio.sleep(5)
+        start = trio.current_time()
+        await fence.stop()
+    assert trio.current_time() == start
+    assert log.events() == ["provider_not_started"]
+
+
+async def test_a_provider_that_starts_at_last_is_checked_at_once_and_logged(
+    autojump_clock: MockClock,
+) -> None:
+    log = Journal()
+    fence = Fence(starting(no_route, no_route, well), a_manifest(), log=log, random=half)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(fence.run)
+        await nursery.start(fence.run_health)
+        assert fence.state().healthy is False
+        # After pauses of 0.25 s and 0.5 s; the next check that is due comes at 15 s.
+        await trio.sleep(1)
+        assert fence.state().ready
+        await fence.stop()
+    assert log.lines == [
+        ("provider_not_started", {"provider": "toy", "error": "ConnectionError: no route"}),
+        ("provider_not_started", {"provider": "toy", "error": "ConnectionError: no route"}),
+        ("provider_started", {"provider": "toy", "restarts": 2}),
+    ]
 
 
 async def test_a_stop_works_before_the_start_and_twice() -> None:

@@ -355,9 +355,13 @@ async def test_strict_mode_ends_the_start_and_says_that_the_reason_may_pass(
 ) -> None:
     install("good")
     install("red", factory=failure)
+    install("late")
+    start = trio.current_time()
     with pytest.raises(NotStarted, match="provider red: cannot start: "):
-        await load("good", "red", mode=FailureMode.STRICT)
+        await load("good", "red", "late", mode=FailureMode.STRICT)
+    assert trio.current_time() - start <= 10
     assert sys.modules["good_provider_toy"].LIFE == ["good up", "good down"]
+    assert sys.modules["late_provider_toy"].LIFE == [], "the start has failed already"
 
 
 @pytest.mark.parametrize(
