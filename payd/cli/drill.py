@@ -36,11 +36,17 @@ def drill() -> None:
 
 @drill.command()
 @click.argument("daemons", metavar="N", type=click.IntRange(2, 8), default=3)
-@click.option("--seconds", type=click.FloatRange(1), default=60.0, help="Seconds of load.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(1),
+    default=60.0,
+    show_default=True,
+    help="Seconds of load.",
+)
 @click.option("--seed", type=int, default=1, help="Decides which payments are made.")
 @json_option
 def peers(daemons: int, seconds: float, seed: int, as_json: bool) -> None:
-    """Kill and freeze N daemons in turn while they take payments."""
+    """Kill and freeze N daemons, by default 3, in turn while they take payments."""
     from payd.drills.peers import drill_peers
 
     async def run(folder: Path, progress: "Progress") -> "DrillReport":
@@ -53,7 +59,11 @@ def peers(daemons: int, seconds: float, seed: int, as_json: bool) -> None:
 
 @drill.command()
 @click.option(
-    "--minutes", type=click.FloatRange(0), default=0.0, help="Minutes of work that are lost."
+    "--minutes",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help="Minutes of work that are lost, at least; one round of payments is always lost.",
 )
 @click.option("--seed", type=int, default=1, help="Decides the keys of the payments.")
 @json_option
@@ -78,7 +88,13 @@ def restore(minutes: float, seed: int, as_json: bool) -> None:
     metavar="COMMIT",
     help="The version to upgrade from; by default the newest that the tests name.",
 )
-@click.option("--rounds", type=click.IntRange(1), default=1, help="Payments of a kind in a phase.")
+@click.option(
+    "--rounds",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Payments of a kind in a phase.",
+)
 @click.option("--seed", type=int, default=1, help="Decides the keys of the payments.")
 @json_option
 def upgrade(commit: str | None, rounds: int, seed: int, as_json: bool) -> None:

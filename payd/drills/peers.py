@@ -29,6 +29,8 @@ _ATTEMPTS_MAX = 1000
 _LOOK_S = 0.05
 #: How often a payment that met a problem is asked for again, with its key.
 _REPEATS = 5
+#: Named in the report also where there was none.
+_REPEATED = "payments asked for again with their key"
 
 
 async def drill_peers(
@@ -84,7 +86,7 @@ class _Drill:
         self._random = seeded
         self._began = trio.current_time()
         self._steps: list[tuple[float, str]] = []
-        self._counts: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter({_REPEATED: 0})
         self._longest_pause_s = 0.0
         self._waiting = 0
         #: Those that are killed or frozen just now.
@@ -106,7 +108,7 @@ class _Drill:
         """Ask again for what met a problem, and wait until nothing waits."""
         for _ in range(_REPEATS):
             for made in self._troubled():
-                self._counts["payments asked for again with their key"] += 1
+                self._counts[_REPEATED] += 1
                 made.problem = ""
                 await self._traffic.go_through(self._clients[0], made)
         self._waiting = await until_at_rest(self._site.config())
@@ -130,8 +132,8 @@ class _Drill:
                 **dict(sorted(ends.items())),
             },
             lists={
-                "Payments whose callers were never satisfied": problems_of(made),
-                "Not at rest": [f"{self._waiting} reports or events"] if self._waiting else [],
+                "payments whose callers were not satisfied": problems_of(made),
+                "not at rest": [f"{self._waiting} reports or events"] if self._waiting else [],
             },
             invariants=check_invariants(seen),
         )

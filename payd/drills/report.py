@@ -6,7 +6,10 @@ from uuid import UUID
 
 import attrs
 
-from payd.drills.invariants import Checked
+from payd.drills.invariants import Checked, Finding
+
+#: Breaks of an invariant by payments that were taken away that people are shown; JSON has all.
+_EXPECTED_SHOWN = 3
 
 
 @attrs.frozen(kw_only=True)
@@ -27,11 +30,7 @@ class DrillReport:
     @property
     def broken(self) -> Sequence[str]:
         """The invariants that do not hold, though the drill may not break them."""
-        return [
-            one.invariant
-            for one in self.invariants
-            if any(finding.payment_id not in self.lost for finding in one.findings)
-        ]
+        return [one.invariant for one in self.invariants if self._unexpected(one)]
 
     def lines(self) -> Iterator[str]:
         """The report for people."""
@@ -47,24 +46,33 @@ class DrillReport:
             yield from (f"    {entry}" for entry in entries)
         yield ""
         for one in self.invariants:
-            yield f"{one.invariant:4} {_verdict(one):6} {one.rule}"
+            yield f"{one.invariant:4} {self._verdict(one):6} {one.rule}"
             if one.elsewhere:
                 yield f"            checked by {one.elsewhere}"
-            for finding in one.findings:
+            for finding in self._unexpected(one):
                 yield f"            {finding.payment_id or ''} {finding.text}".rstrip()
+            expected = [finding for finding in one.findings if finding.payment_id in self.lost]
+            if expected:
+                payments = len({finding.payment_id for finding in expected})
+                yield f"            expected for {payments} of the lost payments, such as"
+            for finding in expected[:_EXPECTED_SHOWN]:
+                yield f"            {finding.payment_id} {finding.text}"
+        yield ""
+        yield self._conclusion()
 
     def document(self) -> Mapping[str, Any]:
         """The report as JSON."""
         return {
             "title": self.title,
             "steps": [{"seconds": round(seconds, 1), "what": what} for seconds, what in self.steps],
+            "broken": list(self.broken),
             "counts": dict(self.counts),
             "lists": {title: list(entries) for title, entries in self.lists.items()},
             "invariants": [
                 {
                     "invariant": one.invariant,
                     "rule": one.rule,
-                    "verdict": _verdict(one),
+                    "verdict": self._verdict(one),
                     "findings": [
                         {"payment_id": str(f.payment_id or ""), "text": f.text}
                         for f in one.findings
@@ -74,8 +82,22 @@ class DrillReport:
             ],
         }
 
+    def _unexpected(self, one: Checked) -> Sequence[Finding]:
+        return [finding for finding in one.findings if finding.payment_id not in self.lost]
 
-def _verdict(one: Checked) -> str:
-    if one.elsewhere:
-        return "-"
-    return "BROKEN" if one.findings else "holds"
+    def _verdict(self, one: Checked) -> str:
+        if one.elsewhere:
+            return "-"
+        if self._unexpected(one):
+            return "BROKEN"
+        return "lost" if one.findings else "holds"
+
+    def _conclusion(self) -> str:
+        if self.broken:
+            return f"Broken, which should not be: {', '.join(self.broken)}."
+        if any(one.findings for one in self.invariants):
+            return (
+                'As expected: what is "lost" breaks for payments and changes of the lost time only,'
+                " which no daemon can know. Nothing else is broken."
+            )
+        return "As expected: nothing is broken."

@@ -224,7 +224,7 @@ class _Drill:
             ],
         }
         return DrillReport(
-            title="Drill: restore",
+            title="Restore: a dump beside a stream and providers that went on",
             steps=self._steps,
             counts=self._counts(),
             lists=lists,

@@ -236,8 +236,11 @@ def keeping_problem(one: Made) -> Iterator[None]:
     """Keep what went wrong in the block; of several problems the first, which led to the others."""
     try:
         yield
-    except (PaydClientError, httpx.HTTPError, trio.TooSlowError) as error:
+    except (PaydClientError, httpx.HTTPError) as error:
         one.problem = one.problem or f"{type(error).__name__}: {error}"
+    except trio.TooSlowError:
+        status = one.seen.status.value if one.seen else "unknown to its caller"
+        one.problem = one.problem or f"waited {PATIENCE_S:g} s in vain; it was {status} then"
     except subprocess.CalledProcessError as error:
         # A command of payd: its own words say more than its exit code.
         said = error.stderr.decode(errors="replace").strip() if error.stderr else ""

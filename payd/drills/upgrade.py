@@ -104,10 +104,10 @@ class _Drill:
             steps=self._steps,
             counts={"payments": len(made), **self._counts},
             lists={
-                "Payments whose callers were not satisfied": problems_of(made),
-                "Settings that the old version does not know": sorted(self._unknown),
-                "Errors in the logs": [*_errors_of(self._old), *_errors_of(self._new)],
-                "Not at rest": [f"{self._waiting} reports or events"] if self._waiting else [],
+                "payments whose callers were not satisfied": problems_of(made),
+                "settings that the old version does not know": sorted(self._unknown),
+                "errors in the logs": [*_errors_of(self._old), *_errors_of(self._new)],
+                "not at rest": [f"{self._waiting} reports or events"] if self._waiting else [],
             },
             invariants=check_invariants(seen),
         )

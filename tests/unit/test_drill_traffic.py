@@ -12,7 +12,7 @@ from unit.domain.builders import a_payment
 from payd.codec.messages import payment_message
 from payd.domain.payment import Status
 from payd.drills.servers import Site
-from payd.drills.traffic import KINDS, Made, Traffic, problems_of
+from payd.drills.traffic import KINDS, Made, Traffic, keeping_problem, problems_of
 
 TRANSFER = CryptoTransfer(
     currency="USDC",
@@ -62,3 +62,14 @@ async def test_a_wallet_command_that_fails_is_the_problem_of_its_payment() -> No
     assert problems_of([failed, other]) == [
         f"{OPEN.id} (token, paid): CalledProcessError: Error: no funds"
     ]
+
+
+def wait_in_vain() -> None:
+    raise trio.TooSlowError
+
+
+def test_a_wait_in_vain_says_how_long_and_for_what() -> None:
+    one = Made(kind=TOKEN, key="a", seen=OPEN)
+    with keeping_problem(one):
+        wait_in_vain()
+    assert problems_of([one]) == ["a (token, paid): waited 180 s in vain; it was PENDING then"]
