@@ -64,11 +64,11 @@ def _in_all(payment: Payment) -> str:
 
 
 def expiry_changed(move: Move) -> Iterator[Said]:
-    """The expiry, when the provider closes the object earlier."""
-    if move.after.expire_time != move.before.expire_time:
+    """The expiry, when the provider closes the object earlier; by a part of a second is no news."""
+    expires, before = when(move.after.expire_time), when(move.before.expire_time)
+    if expires != before:
         yield Said(
-            f"The payment now expires at {when(move.after.expire_time)}, not at"
-            f" {when(move.before.expire_time)}.",
+            f"The payment now expires at {expires}, not at {before}.",
             f"{move.provider} closes it then, and the earlier time counts.",
         )
 

@@ -209,8 +209,9 @@ def _canceling(payment: Payment, around: Circumstances) -> WaitingFor:
     return WaitingFor(
         what=f"{payment.provider} has to confirm that {payment.provider_reference} can no longer be"
         f" paid. payd asked it when canceling was requested{_again(payment)}, and has no"
-        f" confirmation yet; {WHERE_ERRORS_ARE}. If the customer pays before that, the payment is"
-        f" not canceled, and the money counts.",
+        f" confirmation yet; {WHERE_ERRORS_ARE}, and `payd providers` says whether"
+        f" {payment.provider} works. If the customer pays before that, the payment is not canceled,"
+        f" and the money counts.",
         actor=Actor.PROVIDER,
     )
 

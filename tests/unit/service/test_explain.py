@@ -123,6 +123,15 @@ async def test_money_that_moved_after_the_late_window_is_not_taken_for_the_payme
     assert not any("receipts attach" in one.command for one in advice)
 
 
+async def test_an_expiry_that_moves_within_its_second_is_left_out() -> None:
+    world = World()
+    world.provider.expires_after = timedelta(minutes=30) - timedelta(milliseconds=300)
+    world.clock.move(seconds=0.5)
+    payment = await world.initiate()
+    said = [step.what for step in (await explained(world, payment)).steps]
+    assert not any("expires at" in what for what in said), said
+
+
 async def test_a_time_before_its_creation_has_no_payment(world: World) -> None:
     payment = await world.initiate()
     with pytest.raises(PaymentNotFound, match="at that time"):
