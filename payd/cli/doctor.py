@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
@@ -14,6 +14,9 @@ from payd.cli.ask_daemon import ClientFiles, Finding, ask_grpc, ask_readiness, h
 from payd.cli.console_check import console_finding
 from payd.cli.operate import checked_prices, price_summary, read_config
 from payd.cli.target import find_dev, target_options
+
+if TYPE_CHECKING:
+    from payd.providers.state import ProviderState
 
 _TIMEOUT_S = 5.0
 #: A certificate that expires within this many days is a finding.
@@ -208,12 +211,22 @@ async def _provider(config: Any, plugin: Any) -> list[Finding]:
         findings = [Finding(what, False, str(error)) for error in opened.report.failed]
         for fence in opened.fences:
             await fence.check_health()
-            state = fence.state()
-            good = f"version {state.version}, methods {', '.join(state.methods)}"
-            why = telemetry.without_secrets(log.text) or state.last_error or "no response"
-            wrong = f"{why}; check its settings and credentials"
-            findings.append(Finding(what, bool(state.healthy), good if state.healthy else wrong))
+            findings.append(health_finding(fence.state(), log.text))
     return findings
+
+
+def health_finding(state: "ProviderState", said: str) -> Finding:
+    """Judge a provider after a check of its health; `said` is the error of its last failed call."""
+    from payd import telemetry
+
+    what = f"provider {state.name}"
+    if state.healthy:
+        methods = ", ".join(state.methods)
+        return Finding(what, True, f"version {state.version}, methods {methods}")
+    why = telemetry.without_secrets(said or state.last_error or "no response")
+    if not state.running:
+        return Finding(what, False, f"cannot start: {why}; check its settings and its remote side")
+    return Finding(what, False, f"{why}; check its settings and credentials")
 
 
 class _LastError:

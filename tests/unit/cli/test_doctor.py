@@ -12,10 +12,18 @@ from unit.cli.conftest import Process
 from unit.cli.scripted_daemon import ScriptedDaemon, on_plain_asyncio
 
 from payd.cli.ask_daemon import ClientFiles, Finding, ask_grpc
-from payd.cli.doctor import _certificates, audit_finding, how_to_add, pages_finding
+from payd.cli.doctor import (
+    _certificates,
+    audit_finding,
+    health_finding,
+    how_to_add,
+    pages_finding,
+)
 from payd.config import Config
 from payd.config.tree import Pricing
 from payd.dev.pki import ensure_pki
+from payd.providers.breaker import BreakerState
+from payd.providers.state import ProviderState
 from payd.telemetry import Secret
 
 LIFE = timedelta(days=365)
@@ -180,6 +188,34 @@ def test_everything_down_is_reported_line_by_line_and_ends_with_1(
         "providers": False,
     }
     assert "hunter2" not in ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("running", "healthy", "said", "detail"),
+    [
+        (True, True, "", "version 1.2.3, methods card, wallet"),
+        (True, False, "the key is refused", "the key is refused; check its settings and crede"),
+        (False, False, "", "cannot start: ConnectionError: no route; check its settings and its"),
+    ],
+)
+def test_a_provider_that_cannot_start_and_one_that_does_not_answer_differ(
+    running: bool, healthy: bool, said: str, detail: str
+) -> None:
+    state = ProviderState(
+        name="acme",
+        version="1.2.3",
+        methods=("card", "wallet"),
+        running=running,
+        healthy=healthy,
+        breaker=BreakerState.CLOSED,
+        misconfigured=False,
+        last_error=None if running else "ConnectionError: no route",
+        restarts=0,
+        watch_restarts=0,
+    )
+    finding = health_finding(state, said)
+    assert (finding.what, finding.ok) == ("provider acme", healthy)
+    assert finding.detail.startswith(detail)
 
 
 # -- the daemon's gRPC -------------------------------------------------------------------------
