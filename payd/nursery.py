@@ -79,8 +79,7 @@ async def run(
 ) -> None:
     """Run the daemon until `stop`, drain it and return. Production refuses a `clock`.
 
-    Raises ConfigError and PluginError for a start that cannot succeed, OSError for a port that
-    cannot be opened.
+    Raises ConfigError and PluginError for a start that cannot succeed, OSError for a taken port.
     """
     metrics, manager = new_metrics(), ServiceManager(os.environ)
     # Check prices and certificates before waiting for Vault, which cannot fix them.
@@ -109,6 +108,7 @@ async def run(
             on_call=provider_observer(metrics),
             metrics_of=metrics.of_provider,
             read_cursor=cursor_reader(adapters.inbox),
+            stop=stop,
         ) as providers,
     ):
         _log_failed(providers)

@@ -75,6 +75,7 @@ class Lifecycle:
         """Build the provider, and again when it does not serve or ends by itself, until `stop`.
 
         Reports None when it serves, or why the first build failed; returns if that cannot pass.
+        A stop may come before it is built.
         """
         is_reported = False
         OWNER.set(self._owner)
@@ -88,7 +89,7 @@ class Lifecycle:
         pause = Pause(self._random)
         self._ended = trio.Event()
         try:
-            while True:
+            while not self._stopping.is_set():
                 end = await self._live(report)
                 if self.is_stopping:
                     break
@@ -101,6 +102,7 @@ class Lifecycle:
                     break
         finally:
             self._ended.set()
+        report(End("payd stops"))
 
     async def stop(self) -> None:
         """Refuse new calls, end those under way, close the provider. Repeating it is harmless.

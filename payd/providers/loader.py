@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
 import attrs
+import trio
 
 from payd.plugins.context import Clock, Logger, Metrics, NoMetrics, ProviderContext
 from payd.plugins.interface import Provider
@@ -96,16 +97,17 @@ async def open_providers(  # noqa: PLR0913 - each thing of the daemon that a pro
     on_call: OnCall | None = None,
     metrics_of: Callable[[str], Metrics] = lambda provider: NoMetrics(),
     read_cursor: Callable[[str], Awaitable[str | None]] = _no_cursor,
+    stop: trio.Event | None = None,
 ) -> AsyncIterator[OpenProviders]:
     """Load and build the enabled providers; close them in reverse order at the end.
 
     `log_of`, `metrics_of` and `read_cursor` (the cursor of its watch) take a provider's name.
     In STRICT mode, raises PluginError for the first plugin that failed, which is NotStarted if that
     may pass. Otherwise such a provider is built again until it serves, and the others that failed
-    are left out. Two providers of one method are a failure of the second.
+    are left out. Two providers of one method are a failure of the second. `stop` ends factories.
     """
-    is_strict = failure_mode is FailureMode.STRICT
-    recursion_limit = sys.getrecursionlimit()
+    is_strict, recursion_limit = failure_mode is FailureMode.STRICT, sys.getrecursionlimit()
+    stop = trio.Event() if stop is None else stop
     checked, failed = _check_all(plugins, environment, failure_mode)
     checked, unimportable = _import_all(checked)
     failed += unimportable
@@ -130,9 +132,8 @@ async def open_providers(  # noqa: PLR0913 - each thing of the daemon that a pro
                 )
                 # Each call makes a fresh provider.
                 factory = partial(plugin.manifest.factory, context, plugin.config)
-                build = partial(_built, factory, recursion_limit)
                 fence = Fence(
-                    build,
+                    partial(_built, factory, recursion_limit),
                     plugin.manifest,
                     log=log,
                     methods=plugin.keys,
@@ -140,10 +141,10 @@ async def open_providers(  # noqa: PLR0913 - each thing of the daemon that a pro
                     random=random,
                     on_call=on_call,
                 )
-                end: End | None = await nursery.start(fence.run)
+                end = await _started(fence, nursery, stop)
                 if end is None or end.may_pass:
                     serving.append(_Serving(plugin=plugin, fence=fence))
-                if end is not None and (is_strict or not end.may_pass):
+                if end is not None and not stop.is_set() and (is_strict or not end.may_pass):
                     failed.append(_not_built(plugin.name, end))
                 if failed and is_strict:
                     break
@@ -238,6 +239,20 @@ def _resolve_conflicts(
 class _Serving:
     plugin: CheckedPlugin
     fence: Fence
+
+
+async def _started(fence: Fence, nursery: trio.Nursery, stop: trio.Event) -> End | None:
+    """Build a provider in the nursery, until `stop`; return why it does not serve."""
+
+    async def stop_it() -> None:
+        await stop.wait()
+        await fence.stop()
+
+    async with trio.open_nursery() as waiting:
+        waiting.start_soon(stop_it)
+        end: End | None = await nursery.start(fence.run)
+        waiting.cancel_scope.cancel()
+    return end
 
 
 @asynccontextmanager

@@ -347,6 +347,32 @@ async def test_a_provider_that_cannot_start_now_is_built_again_until_it_serves(
     assert sys.modules["red_provider_toy"].LIFE == ["red up"] * 3 + ["red down"]
 
 
+@pytest.mark.parametrize("mode", FailureMode)
+async def test_a_stop_during_the_start_waits_for_no_factory(
+    install: Install, autojump_clock: MockClock, mode: FailureMode
+) -> None:
+    install("good")
+    install("red", factory="await trio.sleep_forever()")
+    install("blue", factory="await trio.sleep_forever()")
+    stop = trio.Event()
+
+    async def look(opened: OpenProviders) -> None:
+        assert opened.report.failed == ()
+        blue = opened.methods.by_name("blue")
+        assert isinstance(blue, Fence)
+        assert (await blue.create(an_operation())).evidence == (NotAttempted(),)
+
+    async def stop_soon() -> None:
+        await trio.sleep(1)
+        stop.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stop_soon)
+        await load("good", "red", "blue", mode=mode, look=look, stop=stop)
+    assert trio.current_time() == 1
+    assert sys.modules["good_provider_toy"].LIFE == ["good up", "good down"]
+
+
 @pytest.mark.parametrize(
     "failure", ["raise RuntimeError('no route')", "await trio.sleep_forever()"]
 )
