@@ -93,9 +93,10 @@ def _due(payment: Mapping[str, Any], late: bool) -> Mapping[str, str]:
         return due
     asked = payment.get("crypto", {})
     if not late or not asked.get("receiver_address"):
+        status = payment["status"].removeprefix("PAYMENT_STATUS_")
         raise click.ClickException(
-            f"the payment is {payment['status']} and expects no transfer: start a new one, or pay"
-            " it all the same with --late"
+            f"the payment is {status} and expects no transfer: start a new one, or pay it all the"
+            " same with --late"
         )
     return {
         "amount_base_units": asked["due_base_units"],
@@ -145,7 +146,8 @@ def refund(
     found = context.get_refund(refund_id)
     asked = found.get("next_action", {}).get("crypto_transfer")
     if not asked:
-        raise click.ClickException(f"the refund is {found['status']} and expects no transfer")
+        status = found["status"].removeprefix("REFUND_STATUS_")
+        raise click.ClickException(f"the refund is {status} and expects no transfer")
     config: TempoConfig = context.config
     units = int(asked["amount_base_units"]) if amount is None else _units(amount)
     address = asked["token_address"] if token is None else _address(config, token)

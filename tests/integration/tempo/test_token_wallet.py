@@ -189,7 +189,7 @@ def test_a_payment_that_waits_for_no_transfer_is_not_paid(
     before = mining.balance(ALPHA)
     refused = wallet_at(mining.url, ended)(*option)
     assert refused.exit_code == 1
-    assert "PAYMENT_STATUS_EXPIRED and expects no transfer" in refused.output
+    assert "the payment is EXPIRED and expects no transfer" in refused.output
     assert mining.balance(ALPHA) == before
 
 

@@ -102,7 +102,7 @@ def test_a_refund_that_waits_for_no_transfer_is_not_sent(mining: Chain) -> None:
     before = mining.balance(ALPHA)
     refused = treasurer(mining.url, found=done)
     assert refused.exit_code == 1
-    assert "REFUND_STATUS_SUCCEEDED and expects no transfer" in refused.output
+    assert "the refund is SUCCEEDED and expects no transfer" in refused.output
     assert mining.balance(ALPHA) == before
 
 
