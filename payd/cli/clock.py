@@ -26,8 +26,8 @@ def _options(command: F) -> F:
 def clock() -> None:
     """Move the time of `payd dev --clock`.
 
-    payd, the companions and the local chain move together, and only forward. A span is a number
-    with s, m, h or d.
+    payd, the companions and the local chain move together, and only forward. DURATION is a whole
+    number with s, m, h or d, or several of them.
     """
 
 
