@@ -101,6 +101,9 @@ def release(unscanned: bool, state_dir: Path | None) -> None:
     for line in missing:
         click.echo(line, err=True)
     if missing:
+        click.echo(
+            "not released: wait until `payd restored show` says done, or give --unscanned", err=True
+        )
         sys.exit(1)
     click.echo("released: daemons send again" if is_released else "nothing is held")
 

@@ -123,6 +123,20 @@ def test_everything_was_read_when_each_round_has_ended(
     at(migrated_database, act)
 
 
+def test_a_scan_that_found_nothing_new_has_read_everything(
+    migrated_database: DatabaseSettings,
+) -> None:
+    async def act(place: Place) -> None:
+        await place.rest("events", "7")
+        held = await place.restores.hold()
+        assert await place.inbox.claim_cursor("rail", "events", 60) == ("7",)
+        assert await place.unread(held) == {"events"}, "a daemon is reading"
+        await place.rest("events", "7")
+        assert await place.unread(held) == set()
+
+    at(migrated_database, act)
+
+
 def test_a_daemon_holds_until_it_is_released(migrated_database: DatabaseSettings) -> None:
     async def act(place: Place) -> None:
         hold = SendingHold(place.restores)

@@ -62,8 +62,10 @@ class Position:
             # The time at which the comparison began.
             began = datetime.fromisoformat(self.value) if self.value else None
             return began is not None and began >= restore.hold_time
-        has_moved = self.value != restore.cursors.get(f"{self.provider}/{self.name}")
-        return has_moved and (self.rests or self.name == WATCH)
+        if self.name == WATCH:
+            return self.value != restore.cursors.get(f"{self.provider}/{self.name}")
+        # The hold has ended every rest. Where there was nothing new, the cursor is still the same.
+        return self.rests
 
 
 @attrs.frozen(kw_only=True)

@@ -70,7 +70,10 @@ def test_a_release_names_what_was_not_scanned(place: Place) -> None:
     restored(place, "hold", "--yes")
     done = run_payd("restored", "release", env=place.environment(), cwd=Path("/"))
     assert (done.returncode, done.stdout) == (1, ""), done
-    assert done.stderr == "rail: scan of events: not yet\n"
+    assert done.stderr.splitlines() == [
+        "rail: scan of events: not yet",
+        "not released: wait until `payd restored show` says done, or give --unscanned",
+    ]
 
 
 def test_the_stream_names_a_payment_that_the_database_lacks(place: Place) -> None:
