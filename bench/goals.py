@@ -25,6 +25,8 @@ _HOT = (
 )
 #: Against 1,000 stored payments, and against a payment with one receipt.
 _FLAT = 1.2
+#: What a host needs for payd, against what it needs for the peer.
+_NO_MORE = 1.0
 
 
 @attrs.frozen(kw_only=True)
@@ -82,6 +84,9 @@ def _against_peer(
     if ours is None or theirs is None:
         return
     name = f"{call}, {concurrency} at once, payd / {peer}"
+    if peer == PEER:
+        whole = round(total_cpu_us(ours) / total_cpu_us(theirs), 2)
+        yield Goal(name=f"{name}: CPU with PostgreSQL and NATS", value=whole, limit=_NO_MORE)
     wanted = (
         ("server_cpu_us", "CPU", cpu, False),
         ("per_second", "rate", rate, True),
