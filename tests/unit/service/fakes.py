@@ -250,8 +250,9 @@ class FakeProvider:
         self.cursors: list[str | None] = []
         #: What `objects` gives, one after the other; None is no answer.
         self.object_pages: list[ObjectPage | None] = []
-        #: From when to when it was asked for them.
+        #: From when to when it was asked for them, and from which cursors on.
         self.listings: list[tuple[datetime, datetime]] = []
+        self.object_cursors: list[str | None] = []
         self.can_scan = True
         self.can_list_objects = True
         #: What `holdings` gives, and at which cursors it was asked; None is no answer.
@@ -299,6 +300,7 @@ class FakeProvider:
         self, since: datetime, until: datetime, cursor: str | None
     ) -> ObjectPage | None:
         self.listings.append((since, until))
+        self.object_cursors.append(cursor)
         return self.object_pages.pop(0)
 
     async def holdings(self, cursor: str) -> Sequence[Holding] | None:

@@ -1,5 +1,6 @@
 """Money that arrives by receipts: matched, unmatched, placed by a person, and waited for."""
 
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -22,7 +23,7 @@ from payd.domain.evidence import Observation, ProviderStatus, Receipt, ReceiptSt
 from payd.domain.payment import Origin, Payment, Status
 from payd.plugins.capabilities import Cancel as Closing
 from payd.plugins.interface import ProviderEvent
-from payd.ports import Book, Cursor
+from payd.ports import Book, Cursor, Name
 from payd.service import status_check
 from payd.service.reports import PARKED_MAX
 
@@ -109,6 +110,22 @@ async def test_an_events_receipt_that_names_no_payment_is_kept_for_a_person(
     assert await world.reports.claim_batch() == []
 
 
+async def test_each_receipt_of_an_event_is_kept_for_a_person_under_a_name_of_its_own(
+    world: World,
+) -> None:
+    said = [Observation(id="", reference="", fact=(a_receipt(name),)) for name in ("r1", "r2")]
+    await world.intake.accept("mock", [an_event(world, *said)])
+    await world.reports.work(await world.reports.claim_batch())
+
+    rows = await world.reports.claim_batch()
+
+    names = [row.report.id for row in rows if isinstance(row.report, Observation)]
+    assert names == ["evt_1 receipts 0", "evt_1 receipts 1"]
+    assert {(row.provider, row.conflicting) for row in rows} == {("mock", False)}
+    waiting = await world.store.ledger.newest(UNMATCHED, None, 10)
+    assert {one.receipt.id for one in waiting} == {"r1", "r2"}
+
+
 @pytest.mark.parametrize("facts", [(LOOKED,), (LOOKED, (a_receipt(),))], ids=["none", "one"])
 async def test_an_event_that_never_matched_leaves_its_receipts_to_a_person(
     world: World, facts: tuple[Any, ...]
@@ -169,6 +186,33 @@ async def test_of_two_names_one_is_enough(world: World, first: str, second: str)
 
     after = await world.newest(payment)
     assert (after.status, after.attention) == (Status.COMPLETED, frozenset())
+
+
+async def test_a_receipt_that_is_stored_already_counts_once_by_its_second_name_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payment = await in_tokens(world)
+    parts = [a_receipt("r1", DUE - 7), a_receipt("r2", 7)]
+    first, second = (
+        Observation(id=one.id, reference="0xforeign", also=str(payment.id), fact=(one,))
+        for one in parts
+    )
+    assert await put(world, first) == ["applied"]
+
+    again = attrs.evolve(first, id="again")
+    find_all, asked = world.store.find_all, list[Mapping[Name, Collection[str]]]()
+
+    async def noting(names: Mapping[Name, Collection[str]]) -> Mapping[Name, Payment]:
+        asked.append(dict(names))
+        return await find_all(names)
+
+    monkeypatch.setattr(world.store, "find_all", noting)
+    assert await put(world, again, second) == ["nothing_new", "applied"]
+    both = {"r1", "r2"}
+    assert asked == [{Name("mock", "0xforeign"): both, Name("mock", str(payment.id)): both}]
+
+    after = await world.newest(payment)
+    assert (after.status, after.confirmed) == (Status.COMPLETED, DUE)
 
 
 async def test_two_names_that_nobody_has_leave_the_money_unmatched(world: World) -> None:
@@ -308,16 +352,26 @@ async def test_a_report_under_an_alias_keeps_its_payment_open(world: World) -> N
 async def test_all_pages_of_the_inbox_are_searched_for_the_payments_money(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(status_check, "_PAGE", 2)
+    monkeypatch.setattr(status_check, "_PAGE", 3)
     payment = await in_tokens(world)
     unread: list[Any] = [
         ProviderEvent(id=f"evt_0{number}", type="from the future", content={})
-        for number in range(4)
+        for number in range(5)
     ]
     await world.intake.accept("mock", unread)
     await world.intake.accept("mock", [an_event(world, watched_receipt(a_receipt(), payment.id))])
 
+    read, limits = world.inbox.waiting_events, list[int]()
+
+    async def noting(
+        provider: str, after_id: int, limit: int
+    ) -> Sequence[tuple[int, ProviderEvent]]:
+        limits.append(limit)
+        return await read(provider, after_id, limit)
+
+    monkeypatch.setattr(world.inbox, "waiting_events", noting)
     assert (await world.cancel(payment)).status is Status.CANCELING
+    assert limits == [3, 3]
 
     await world.intake_pass()
     assert (await world.newest(payment)).status is Status.COMPLETED
@@ -383,6 +437,8 @@ async def test_attaching_it_again_changes_nothing(world: World) -> None:
     payment = await in_tokens(world)
     await put(world, watched_receipt(a_receipt(), ""))
     first = await world.attach.attach("r1", payment.id, OPERATOR)
+    audit = (await world.store.audit_trail(payment.id))[-1]
+    assert audit.details.get("reason") is None, "nobody gave one"
 
     assert await world.attach.attach("r1", payment.id, OPERATOR) == first
 

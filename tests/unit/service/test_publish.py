@@ -1,8 +1,9 @@
 """Publishing: every event at least once, in order per payment, whatever the stream does."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import attrs
+import pytest
 from support.memory import MemoryPublisher
 from unit.service.world import World
 
@@ -54,6 +55,23 @@ async def test_events_pile_up_while_the_stream_is_away_and_none_is_lost(world: W
 
     assert await world.events() == ["payment.canceled"] * 5
     assert len({row.payment_id for row in world.publisher.published}) == 5
+
+
+async def test_what_a_publisher_gives_no_answer_for_is_not_taken_for_published(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(2):
+        await world.cancel(await world.initiate(idempotency_key=f"key-{n}"))
+    rows = await world.publish.claim_batch()
+
+    async def forget_one(_: Sequence[OutboxRow]) -> Sequence[PublishError | None]:
+        return [None]
+
+    monkeypatch.setattr(world.publisher, "publish_all", forget_one)
+    with pytest.raises(ValueError, match="shorter"):
+        await world.publish.publish(rows)
+
+    assert (await world.outbox.depth())[0] == 2
 
 
 async def test_a_batch_of_events_is_no_larger_than_it_may_be(world: World) -> None:

@@ -10,6 +10,7 @@ import pytest
 from unit.service.fakes import NOON, UNANSWERED, created
 from unit.service.world import World
 
+from payd.domain.actors import RECONCILIATION
 from payd.domain.attention import Attention
 from payd.domain.evidence import Created, ProviderStatus, Snapshot
 from payd.domain.next_action import Redirect
@@ -18,6 +19,7 @@ from payd.domain.refund import RefundSnapshot, RefundState
 from payd.plugins.interface import Found, ObjectPage, PaymentRef, RemoteObject
 from payd.ports import Answer, Reconciliation
 from payd.service import reconcile
+from payd.service.operation import payment_ref
 
 ELSEWHERE = UUID(int=404)
 
@@ -41,14 +43,48 @@ async def test_where_both_sides_agree_nothing_is_found(world: World) -> None:
     assert await world.newest(payment) == payment
 
 
+async def test_a_result_says_of_whom_it_is_and_when_the_comparison_began_and_ended(
+    world: World,
+) -> None:
+    payment = await world.initiate()
+    world.clock.move(minutes=11)
+    start = world.clock.now()
+
+    async def slow(ref: Any) -> Answer:
+        assert ref == payment_ref(payment)
+        world.clock.move(seconds=7)
+        return UNANSWERED
+
+    world.provider.replies["fetch"] = [slow]
+    result = await compared(world)
+
+    assert result == Reconciliation(
+        provider="mock",
+        since=start - timedelta(hours=48),
+        until=start - timedelta(minutes=10),
+        start_time=start,
+        end_time=start + timedelta(seconds=7),
+        objects=0,
+        payments=1,
+        findings=(),
+    )
+    assert await world.inbox.read_cursor("mock", "objects") == start.isoformat()
+
+
 async def test_a_payment_that_nobody_reported_is_settled(
     world: World, paid_unheard: Payment
 ) -> None:
     result = await compared(world, listed(world, paid_unheard))
 
-    assert kinds(result) == ["payment_behind"]
-    assert result.findings[0]["detail"] == "PENDING->COMPLETED"
+    [finding] = result.findings
+    assert finding == {
+        "kind": "payment_behind",
+        "reference": "obj_1",
+        "payment_id": str(paid_unheard.id),
+        "detail": "PENDING->COMPLETED",
+    }
     assert await world.events() == ["payment.completed"]
+    assert await settler(world, paid_unheard) == RECONCILIATION
 
 
 async def test_a_lost_answer_is_found_and_adopted(world: World) -> None:
@@ -88,9 +124,12 @@ async def test_an_object_whose_payment_payd_does_not_have_is_reported_and_left_a
     result = await compared(world, an_object(ELSEWHERE, received=700))
 
     [finding] = result.findings
-    assert finding["kind"] == "object_without_payment"
-    assert finding["payment_id"] == str(ELSEWHERE)
-    assert finding["detail"] == "OPEN, received 700 USD"
+    assert finding == {
+        "kind": "object_without_payment",
+        "reference": "cs_second",
+        "payment_id": str(ELSEWHERE),
+        "detail": "OPEN, received 700 USD",
+    }
     assert world.provider.calls == []
 
 
@@ -115,9 +154,15 @@ async def test_a_second_open_object_is_closed(world: World) -> None:
     world.provider.replies["close"] = [close]
     result = await compared(world, listed(world, payment), an_object(payment.id))
 
-    assert kinds(result) == ["second_object"]
-    assert [ref.reference for ref in closed] == ["cs_second"]
-    assert result.findings[0]["detail"] == "closed"
+    assert result.findings == (
+        {
+            "kind": "second_object",
+            "reference": "cs_second",
+            "payment_id": str(payment.id),
+            "detail": "closed",
+        },
+    )
+    assert closed == [attrs.evolve(payment_ref(payment), reference="cs_second")]
     assert (await world.newest(payment)).attention == frozenset()
 
 
@@ -135,6 +180,7 @@ async def test_a_second_object_that_was_paid_first_is_for_a_person_to_match(worl
     after = await world.newest(payment)
     assert (after.status, after.confirmed) == (Status.PENDING, 0)
     assert after.attention == {Attention.CONFLICTING_EVIDENCE}
+    assert await settler(world, payment) == RECONCILIATION
 
 
 async def test_a_second_paid_object_is_for_a_person_to_match(world: World) -> None:
@@ -146,6 +192,7 @@ async def test_a_second_paid_object_is_for_a_person_to_match(world: World) -> No
     assert kinds(result) == ["second_object"]
     assert world.provider.calls == ["create"]
     assert (await world.newest(payment)).attention == {Attention.CONFLICTING_EVIDENCE}
+    assert await settler(world, payment) == RECONCILIATION
 
 
 async def test_an_object_that_outlived_its_payment_is_closed(world: World) -> None:
@@ -166,9 +213,41 @@ async def test_a_payment_whose_object_the_provider_does_not_know_is_flagged(worl
     result = await compared(world)
 
     [finding] = result.findings
-    assert finding["kind"] == "payment_without_object"
-    assert finding["reference"] == payment.provider_reference
-    assert (await world.newest(payment)).attention == {Attention.CONFLICTING_EVIDENCE}
+    assert finding == {
+        "kind": "payment_without_object",
+        "reference": "obj_1",
+        "payment_id": str(payment.id),
+        "detail": "PENDING",
+    }
+    [record] = (await world.newest(payment)).attention_records
+    assert (record.reason, record.facts) == (
+        Attention.CONFLICTING_EVIDENCE,
+        {"object obj_1 is missing"},
+    )
+    assert await settler(world, payment) == RECONCILIATION
+
+
+async def test_all_payments_of_the_window_are_looked_for(world: World) -> None:
+    """One is listed, one is found by its reference, and the third one is missing."""
+    payments = [await world.initiate(idempotency_key=f"key-{n}") for n in range(3)]
+    world.clock.move(minutes=11)
+    shown = Created(reference="obj_1", next_action=None)
+    world.provider.replies["fetch"] = [UNANSWERED, Answer(evidence=(), is_missing=True)]
+
+    result = await compared(world, an_object(payments[0].id, shown))
+
+    assert (result.objects, result.payments) == (1, 3)
+    assert [finding["reference"] for finding in result.findings] == ["obj_3"]
+
+
+async def test_a_stranger_in_the_list_does_not_hide_what_is_listed_after_it(
+    world: World, paid_unheard: Payment
+) -> None:
+    stranger = attrs.evolve(an_object(ELSEWHERE), payment_id=None)
+
+    result = await compared(world, stranger, listed(world, paid_unheard))
+
+    assert kinds(result) == ["payment_behind"]
 
 
 async def test_an_object_that_a_fetch_finds_after_all_is_settled(
@@ -180,6 +259,7 @@ async def test_an_object_that_a_fetch_finds_after_all_is_settled(
 
     assert result.findings == ()
     assert (await world.newest(paid_unheard)).status is Status.COMPLETED
+    assert await settler(world, paid_unheard) == RECONCILIATION
 
 
 async def test_what_was_made_just_now_is_not_missed(world: World) -> None:
@@ -202,6 +282,7 @@ async def test_the_list_is_read_to_its_end(world: World, paid_unheard: Payment) 
 
     assert result is not None
     assert kinds(result) == ["object_without_payment", "payment_behind"]
+    assert (result.objects, world.provider.object_cursors) == (2, [None, "cs_second"])
 
 
 async def test_a_list_that_ends_early_proves_nothing(world: World) -> None:
@@ -307,7 +388,7 @@ async def test_the_provider_is_asked_for_more_than_what_payd_made_in_the_window(
     result = await compared(world)
 
     [(since, until)] = world.provider.listings
-    assert since < result.since < result.until < until == now
+    assert (since, until) == (result.since - timedelta(hours=1), now)
     assert (result.since, result.until) == (
         now - world.reconcile.window,
         now - world.reconcile.margin,
@@ -420,7 +501,7 @@ async def test_a_second_object_that_the_provider_did_not_close_is_not_reported_a
 
     result = await compared(world, listed(world, payment), an_object(payment.id))
 
-    assert not result.findings[0]["detail"].startswith("closed")
+    assert result.findings[0]["detail"] == "not closed: no answer"
 
 
 async def test_an_object_that_outlived_its_payment_and_is_not_closed_is_not_reported_as_closed(
@@ -479,14 +560,15 @@ async def test_a_refund_that_nobody_reported_is_found(world: World) -> None:
     assert after.version == payment.version + 1
 
 
-async def test_a_fee_that_nobody_reported_is_found(world: World) -> None:
+@pytest.mark.parametrize("fee", [1, 46])
+async def test_a_fee_that_nobody_reported_is_found(world: World, fee: int) -> None:
     payment = await world.payment_in(Status.COMPLETED)
     shown = listed(world, payment)
-    charged = attrs.evolve(shown.found.snapshot, fee=46)
+    charged = attrs.evolve(shown.found.snapshot, fee=fee)
 
     await compared(world, attrs.evolve(shown, found=attrs.evolve(shown.found, snapshot=charged)))
 
-    assert (await world.newest(payment)).fee == 46
+    assert (await world.newest(payment)).fee == fee
 
 
 # -- words for the above ---------------------------------------------------------------------
@@ -497,6 +579,12 @@ async def compared(world: World, *objects: RemoteObject) -> Reconciliation:
     result = await world.reconcile.work(world.port)
     assert result is not None
     return result
+
+
+async def settler(world: World, payment: Payment) -> str:
+    """The actor of the payment's last change."""
+    *_, last = await world.store.audit_trail(payment.id)
+    return last.actor
 
 
 def kinds(result: Reconciliation) -> Sequence[str]:

@@ -222,6 +222,16 @@ async def test_a_provider_that_is_away_delays_and_decides_nothing() -> None:
     assert (await world.check_refund(refund)).status is RefundStatus.PENDING
 
 
+async def test_a_provider_that_cannot_refund_any_more_is_not_asked_about_refunds() -> None:
+    world = World()
+    payment, refund = await lost(world, arrived=True)
+    world.provider.capabilities = capable(refunds=None)
+    world.clock.move(hours=1)
+    assert (await world.check_refund(refund)).status is RefundStatus.CREATING
+    assert world.provider.fetched_refunds == []
+    assert (await world.newest(payment)).attention == {Attention.STUCK}
+
+
 async def test_a_refund_that_another_daemon_is_sending_is_left_alone() -> None:
     world = World()
     payment = await world.payment_in(Status.COMPLETED)

@@ -79,6 +79,13 @@ async def test_a_second_person_approves_and_the_refund_is_sent(world: World) -> 
     payment, approved = await world.approves.approve(refund.id, "good", EVE)
     assert approved.status is RefundStatus.AWAITING_TRANSFER
     assert len(world.provider.refunds) == 1
+    *_, approval, claim, answer = await world.store.audit_trail(payment.id)
+    assert [(row.event_type, row.actor) for row in (approval, claim, answer)] == [
+        ("refund_creating", "operator:eve"),
+        ("refund_changed", "operator:eve"),
+        ("refund_awaiting_transfer", "operator:eve"),
+    ]
+    assert approval.details["reason"] == "good"
     assert await world.approves.approve(refund.id, "again", EVE) == (payment, approved)
     assert len(world.provider.refunds) == 1
 

@@ -1,11 +1,12 @@
 """A batch of reports costs a few statements, and one payment's trouble stays its own."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 import attrs
+import pytest
 from unit.service.world import CALLER, World
 
 from payd.domain.attention import Attention
@@ -20,17 +21,25 @@ from payd.domain.evidence import (
 from payd.domain.payment import Payment, Status
 from payd.domain.sums import ReceiptSums
 from payd.plugins.interface import ProviderEvent, WebhookRequest
-from payd.ports import Name
+from payd.ports import Commit, Name
 
 
-async def test_a_batch_of_many_payments_is_one_read_and_one_commit(world: World) -> None:
+async def test_a_batch_of_many_payments_is_one_read_and_one_commit(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     payments = [await world.initiate(idempotency_key=f"key-{n}") for n in range(20)]
     await world.intake.accept("mock", [_paid(world, payment) for payment in payments])
     counted = _counting(world)
+    marked: list[Mapping[int, str]] = []
 
+    async def mark(outcomes: Mapping[int, str]) -> None:
+        marked.append(outcomes)
+
+    monkeypatch.setattr(world.inbox, "finish", mark)
     assert await world.intake_pass() == 20
 
     assert counted == Counter(find_all=1, commit_all=1)
+    assert marked == [], "the commit marks what it applies"
     statuses = {(await world.newest(payment)).status for payment in payments}
     assert statuses == {Status.COMPLETED}
 
@@ -73,9 +82,16 @@ async def test_what_comes_after_an_event_is_the_next_decision_of_the_same_batch(
         *(_receipt_of(world, payment, f"r{n}", payment.due) for n in range(3)),
     ]
     await world.intake.accept("mock", reports)
+    commit_all, marked = world.store.commit_all, list[Sequence[int]]()
 
+    async def noting(commits: Sequence[Commit]) -> Sequence[bool]:
+        marked.extend(commit.inbox_ids for commit in commits)
+        return await commit_all(commits)
+
+    _replace(world, "commit_all", noting)
     await world.intake_pass()
 
+    assert marked == [(1,), (2, 3), (4,)], "each report is marked once"
     after = await world.newest(payment)
     assert after.confirmed == 3 * payment.due
     assert {Attention.OVERPAID, Attention.DUPLICATE_PAYMENT} <= after.attention
@@ -127,6 +143,20 @@ async def test_each_payment_that_another_writer_changes_is_decided_again(world: 
 
     assert [(await world.newest(one)).received for one in payments] == [1, 1, 1]
     assert _outcomes(world, 3) == ["applied"] * 3
+
+
+async def test_a_store_that_does_not_answer_for_each_decision_is_a_defect(world: World) -> None:
+    payment = await world.initiate()
+    await world.intake.accept("mock", [_paid(world, payment)])
+
+    async def answer_nothing(_: Sequence[Commit]) -> Sequence[bool]:
+        return []
+
+    _replace(world, "commit_all", answer_nothing)
+    with pytest.raises(ValueError, match="shorter"):
+        await world.intake_pass()
+
+    assert _outcomes(world, 1) == [None]
 
 
 async def test_payments_whose_sums_are_stale_are_read_again(world: World) -> None:

@@ -19,7 +19,7 @@ from payd.domain.evidence import Conflict
 from payd.domain.payment import Origin, Payment
 from payd.domain.published import EventSelection, PublishedPosition
 from payd.domain.republication import REPUBLISHED
-from payd.ports import Commit
+from payd.ports import Commit, OutboxRow
 from payd.service import republish
 
 ADA = Origin(actor="operator:ops/ada", certificate="ops", request_id="req-9")
@@ -67,11 +67,21 @@ async def test_one_event_goes_out_by_its_id(world: World) -> None:
     assert world.publisher.published[-1] == row
 
 
+@pytest.mark.parametrize("pages", [[3, 3, 1], [3, 3]], ids=["a rest", "whole pages"])
 async def test_many_events_take_several_calls_and_each_goes_out_once(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, pages: list[int]
 ) -> None:
-    monkeypatch.setattr(republish, "PAGE", 2)
-    await published(world, 5)
+    monkeypatch.setattr(republish, "PAGE", 3)
+    read, limits = world.outbox.published, list[int]()
+
+    async def noting(
+        wanted: EventSelection, after: PublishedPosition | None, limit: int
+    ) -> Sequence[tuple[PublishedPosition, OutboxRow]]:
+        limits.append(limit)
+        return await read(wanted, after, limit)
+
+    monkeypatch.setattr(world.outbox, "published", noting)
+    await published(world, sum(pages))
     before = list(world.publisher.published)
     world.publisher.published.clear()
 
@@ -85,7 +95,8 @@ async def test_many_events_take_several_calls_and_each_goes_out_once(
         if after is None:
             break
 
-    assert stored == [2, 2, 1]
+    assert stored == pages
+    assert limits == [4] * len(pages), "one more tells whether there is another page"
     assert world.publisher.published == before
 
 
@@ -181,6 +192,22 @@ async def test_nothing_is_published_that_the_trail_does_not_have(
     )
     assert world.publisher.published == before
     assert (len(commits), world.turns.rests) == (50, 49), "each further round begins with a rest"
+
+
+async def test_nothing_is_published_while_the_store_does_not_say_that_the_trail_has_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [payment] = await published(world, 1)
+    before = list(world.publisher.published)
+
+    async def answer_nothing(_: Sequence[Commit]) -> Sequence[bool]:
+        return []
+
+    monkeypatch.setattr(world.store, "commit_all", answer_nothing)
+    with pytest.raises(ValueError, match="shorter"):
+        await world.republishes.republish(EventSelection(payment_id=payment.id), None, ADA)
+
+    assert world.publisher.published == before
 
 
 async def test_a_payment_that_changes_meanwhile_gets_its_row_on_the_newest_version(

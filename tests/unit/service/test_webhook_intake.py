@@ -47,16 +47,36 @@ async def test_a_decision_knows_the_spans_of_the_webhooks_that_led_to_it(
     payment = await world.initiate()
     _webhook_reports(world, _paid(world, payment))
     await world.intake.accept_webhook("mock", SIGNED, "00-span")
-    commit_all, origins = world.store.commit_all, list[Origin]()
-
-    async def noting(commits: Sequence[Commit]) -> Sequence[bool]:
-        origins.extend(commit.origin for commit in commits)
-        return await commit_all(commits)
-
-    monkeypatch.setattr(world.store, "commit_all", noting)
+    written = _noting_commits(world, monkeypatch)
     await world.settle_and_publish()
 
-    assert [origin.linked_spans for origin in origins] == [("00-span",)]
+    [commit] = written
+    assert commit.origin == Origin(
+        actor="provider:mock", request_id="req-1", linked_spans=("00-span",)
+    )
+    assert commit.inbox_ids == (1,), "the decision marks its report in the same statement"
+
+
+async def test_a_decision_knows_each_span_once_and_only_of_reports_with_news(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payment = await world.initiate()
+    refund = Observation(id="evt_3", reference=str(payment.id), fact=REFUND)
+    for name, said, span in (
+        ("evt_1", _paid(world, payment), "00-a"),
+        ("evt_2", _paid(world, payment), "00-b"),
+        ("evt_3", refund, ""),
+    ):
+        event = ProviderEvent(id=name, type="x", content={})
+        world.provider.webhooks[b"signed"] = [event]
+        world.provider.meanings[name] = [attrs.evolve(said, id=name)]
+        await world.intake.accept_webhook("mock", SIGNED, span)
+
+    written = _noting_commits(world, monkeypatch)
+    await world.intake_pass()
+
+    assert [commit.origin.linked_spans for commit in written] == [("00-a",), ()]
+    assert [world.inbox.outcome(n) for n in (1, 2, 3)] == ["applied", "nothing_new", "applied"]
 
 
 async def test_a_webhook_is_stored_as_it_came(
@@ -260,17 +280,37 @@ async def test_what_is_known_counts_once_however_often_the_rest_is_waited_for(
     assert await world.events() == ["payment.completed"]
 
 
-async def test_a_webhook_about_two_payments_settles_both(world: World) -> None:
-    first = await world.initiate()
-    second = await world.initiate(idempotency_key="key-2")
-    _webhook_reports(world, _paid(world, first), _paid(world, second))
+@pytest.mark.parametrize("number", [2, 3])
+async def test_a_webhook_about_several_payments_settles_all(world: World, number: int) -> None:
+    payments = [await world.initiate(idempotency_key=f"key-{n}") for n in range(number)]
+    _webhook_reports(world, *(_paid(world, payment) for payment in payments))
     await world.intake.accept_webhook("mock", SIGNED)
 
     [row] = await world.reports.claim_batch()
 
     assert (await world.reports.work([row]))[row.id] == "applied"
-    for payment in (first, second):
+    assert world.inbox.outcome(1) == "applied"
+    for payment in payments:
         assert (await world.newest(payment)).status is Status.COMPLETED
+        *_, last = await world.store.audit_trail(payment.id)
+        assert (last.actor, last.request_id) == ("provider:mock", "req-1")
+    assert (await world.reports.work([row]))[row.id] == "nothing_new"
+
+
+@pytest.mark.parametrize("known", [0, 1])
+async def test_a_webhook_about_two_payments_is_applied_if_one_of_them_has_changed(
+    world: World, known: int
+) -> None:
+    payments = [await world.initiate(idempotency_key=key) for key in ("key-1", "key-2")]
+    await world.intake.accept("mock", [attrs.evolve(_paid(world, payments[known]), id="evt_0")])
+    await world.intake_pass()
+    _webhook_reports(world, *(_paid(world, payment) for payment in payments))
+    await world.intake.accept_webhook("mock", SIGNED)
+
+    [row] = await world.reports.claim_batch()
+
+    assert (await world.reports.work([row]))[row.id] == "applied"
+    assert world.inbox.outcome(row.id) == "applied"
 
 
 @pytest.mark.parametrize("nth", [1, 2])
@@ -472,6 +512,18 @@ async def test_each_report_that_contradicts_is_a_fact_of_its_own(world: World) -
 
 
 # -- words for the above ---------------------------------------------------------------------
+
+
+def _noting_commits(world: World, monkeypatch: pytest.MonkeyPatch) -> list[Commit]:
+    """What is written together from here on."""
+    commit_all, written = world.store.commit_all, list[Commit]()
+
+    async def noting(commits: Sequence[Commit]) -> Sequence[bool]:
+        written.extend(commits)
+        return await commit_all(commits)
+
+    monkeypatch.setattr(world.store, "commit_all", noting)
+    return written
 
 
 def _webhook_reports(world: World, *observations: Observation) -> None:
