@@ -31,7 +31,16 @@ from payd.domain.refund import RefundSnapshot
 from payd.domain.request import RefundFilter
 from payd.domain.sums import StaleSums
 from payd.plugins.interface import ProviderEvent
-from payd.ports import Commit, Cursor, InboxRow, Name, OutboxRow, PaymentStore
+from payd.ports import (
+    Commit,
+    Cursor,
+    InboxRow,
+    Lease,
+    LeaseLost,
+    Name,
+    OutboxRow,
+    PaymentStore,
+)
 
 PAYMENTS = [UUID(int=(1 << 100) + number, version=4) for number in range(4)]
 #: Of the first payment; `refund_of` returns those of the others.
@@ -55,6 +64,10 @@ class Side:
     payments: dict[int, Payment] = attrs.field(factory=dict)
     inbox: dict[str, InboxRow] = attrs.field(factory=dict)
     outbox: dict[UUID, OutboxRow] = attrs.field(factory=dict)
+    #: Takes a lease, and gives it back at once.
+    take: Callable[[str], Awaitable[Lease]] | None = None
+    #: The leases that were taken, the oldest first.
+    leases: list[Lease] = attrs.field(factory=list)
 
     def another(self) -> "Side":
         """Another caller of the same stores, with the same payments in its hands."""
@@ -88,7 +101,7 @@ class Call:
             arguments["write"] = partial(side.write, self.fault)
         try:
             return await self.run(side, **arguments)
-        except (PaydError, StaleSums) as error:
+        except (PaydError, StaleSums, LeaseLost) as error:
             return type(error).__name__
 
 
@@ -261,8 +274,20 @@ async def put(
     reports: Sequence[Observation | ProviderEvent],
     cursor: Cursor | None,
     outflows: Sequence[Outflow],
+    lease: int | None = None,
 ) -> Any:
-    return await write(partial(side.stores.inbox.put, provider, reports, cursor, outflows=outflows))
+    """`lease` is the place of a lease among those that were taken; None writes without one."""
+    held = None if lease is None or not side.leases else side.leases[lease]
+    stores = side.stores
+    return await write(
+        partial(stores.inbox.put, provider, reports, cursor, outflows=outflows, lease=held)
+    )
+
+
+async def take_lease(side: Side) -> int:
+    assert side.take is not None
+    side.leases.append(await side.take("watch:mock"))
+    return len(side.leases)
 
 
 async def put_webhook(

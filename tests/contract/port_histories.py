@@ -56,7 +56,13 @@ def history(seed: int, length: int = 12) -> list[Step]:
     """The steps of one history. It begins with two payments, as nothing happens without one."""
     maker = _Maker(Random(seed))
     first = [maker.insert(payment=0, key=0), maker.insert(payment=1, key=1)]
-    return [*first, *(maker.step() for _ in range(length))]
+    steps = [*first, *(maker.step() for _ in range(length))]
+    # Random numbers of their own: what is added here leaves the other steps as they are.
+    more = Random(f"{seed} more")
+    if more.random() < 0.5:
+        place = more.randrange(len(first), len(steps) + 1)
+        steps[place:place] = _Maker(more).matter()
+    return steps
 
 
 @attrs.frozen
@@ -73,6 +79,32 @@ class _Maker:
         if may_fail and self.random.random() < 0.1:
             return attrs.evolve(call, fault=self.random.choice(FAULTS))
         return call
+
+    def matter(self) -> list[Step]:
+        """Calls that belong together: one alone would meet nothing that it can change."""
+        return self.random.choice((self._settled_batch, self._two_leases))()
+
+    def _settled_batch(self) -> list[Step]:
+        """Reports that one commit settles."""
+        reports = [self._report() for _ in range(3)]
+        by_id = {report.id: report for report in reports}
+        stored = {"reports": [*by_id.values()], "cursor": None, "outflows": ()}
+        marks = [f"mock {name} first" for name in by_id]
+        receipt = attrs.evolve(self._receipt(), asset="USD", state=ReceiptState.CONFIRMED)
+        payment = self._one(2)
+        what = (self.random.choice(((receipt,), Conflict(detail="two"))), self._one(90), marks)
+        return [
+            Call(calls.put, {"provider": PROVIDERS[0], **stored}),
+            Call(calls.claim_reports, {"limit": 10, "lease_s": LEASES_S[1]}),
+            Call(calls.read, {"payment": payment}),
+            Call(calls.decide_one, {"payment": payment, "what": what, "daemon": self._one(2)}),
+        ]
+
+    def _two_leases(self) -> list[Step]:
+        """What two daemons write under the same lease, which the second one has taken over."""
+        put, take = self.put().arguments, Call(calls.take_lease, {})
+        writes = [Call(calls.put, {**put, "lease": lease}) for lease in (0, -1)]
+        return [take, writes[0], take, *self.random.sample(writes, 2)]
 
     def _concurrent(self, daemon: int) -> Call:
         make = self.random.choice((self.insert, self.decide_one, self.decide_one, self.put))
