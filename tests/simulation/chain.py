@@ -1,6 +1,6 @@
 """The simulated chain: transfers in blocks that become final, are undone, or do not come at all."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -37,6 +37,7 @@ from payd.plugins import (
     Sink,
     Snapshot,
 )
+from payd.plugins.errors import NotAttempted
 from payd.plugins.interface import Holding
 
 BLOCK_S = 10.0
@@ -127,8 +128,15 @@ class ChainProvider:
 
     singleton = True
 
-    def __init__(self, chain: Chain, wire: Wire, lag: Callable[[], timedelta]) -> None:
+    def __init__(
+        self,
+        chain: Chain,
+        wire: Wire,
+        lag: Callable[[], timedelta],
+        cursor: Callable[[], Awaitable[str | None]],
+    ) -> None:
         self._chain = chain
+        self._cursor = cursor
         self._wire = wire
         self._lag = lag
 
@@ -142,38 +150,47 @@ class ChainProvider:
         return _created(operation.payment_id)
 
     async def fetch(self, ref: PaymentRef, /) -> Found | Absent:
+        """How far the watch has stored the chain; the money itself is reported by receipts."""
+        stored_s = await self._stored_s()
+
         def act() -> Found | Absent:
             operation = self._chain.asked.get(ref.payment_id)
             if operation is None:
                 return Absent(proven=False)
-            return Found(created=_created(ref.payment_id), snapshot=self._snapshot(operation))
+            snapshot = self._snapshot(operation, stored_s, 0)
+            return Found(created=_created(ref.payment_id), snapshot=snapshot)
 
         result: Found | Absent = await self._wire("fetch", act)
         return result
 
     async def cancel(self, ref: PaymentRef, /) -> Snapshot:
-        result: Snapshot = await self._wire(
-            "close", lambda: self._snapshot(self._chain.asked[ref.payment_id])
-        )
+        """What has arrived since then, up to the newest final block."""
+        stored_s = await self._stored_s()
+
+        def act() -> Snapshot:
+            final_s = max(stored_s, self._head_s() - FINAL_S)
+            came = self._chain.between(stored_s, final_s)
+            mine = [t for t in came if t.memo == str(ref.payment_id) and not t.refund_id]
+            seen = sum(one.amount for one in mine if not one.is_dropped)
+            return self._snapshot(self._chain.asked[ref.payment_id], final_s, seen)
+
+        result: Snapshot = await self._wire("close", act)
         return result
 
-    def _snapshot(self, operation: CreateOperation) -> Snapshot:
-        """As it stands in the newest final block; money that came late is for the receipts."""
-        final_s = max(0.0, self._head_s() - FINAL_S)
-        mine = [
-            one
-            for one in self._chain.between(-1.0, final_s)
-            if one.memo == str(operation.payment_id) and not one.is_dropped and not one.refund_id
-        ]
-        expiry = operation.expire_time
-        in_time = sum(t.amount for t in mine if self._chain.time_of(t.time_s) <= expiry)
-        is_paid = in_time >= operation.amount.minor_units
+    async def _stored_s(self) -> float:
+        stored = await self._cursor()
+        if stored is None:
+            raise NotAttempted("the watch has not begun")
+        return float(stored)
+
+    def _snapshot(self, operation: CreateOperation, until_s: float, seen: int) -> Snapshot:
+        """Without confirmed money: only receipts confirm it, each once."""
         return Snapshot(
-            status=ProviderStatus.PAID if is_paid else ProviderStatus.OPEN,
+            status=ProviderStatus.PROCESSING if seen else ProviderStatus.OPEN,
             asset="USD",
-            received=sum(one.amount for one in mine),
-            confirmed=in_time,
-            as_of=self._chain.time_of(final_s),
+            received=seen,
+            confirmed=0,
+            as_of=self._chain.time_of(until_s),
             reference=_name(operation.payment_id),
         )
 

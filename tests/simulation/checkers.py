@@ -3,8 +3,10 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+from simulation import trail_checkers
 from simulation.history import History, name_of
 
+from payd.domain.attention import Attention
 from payd.domain.payment import Payment, Status
 from payd.domain.refund import RefundState
 from payd.plugins import ProviderStatus, ReceiptState
@@ -71,7 +73,7 @@ def i7_failed_is_not_payable(history: History) -> Iterator[str]:
 
 def i8_each_version_has_its_audit_row(history: History) -> Iterator[str]:
     for payment in history.payments:
-        versions = history.versions[payment.id]
+        versions = [row.version for row in history.trails[payment.id]]
         if versions != [*range(1, payment.version + 1)]:
             yield f"{name_of(payment)} has the audit rows {versions}"
 
@@ -113,20 +115,25 @@ def i15_one_key_one_payment(history: History) -> Iterator[str]:
             yield f"{key} gave several"
     keys = Counter(payment.idempotency_key for payment in history.payments)
     yield from (f"{key} has {count} payments" for key, count in keys.items() if count > 1)
+    yield from (f"{key} was answered to a request with other contents" for key in history.reused)
 
 
 def i17_no_refund_beyond_what_was_left(history: History) -> Iterator[str]:
     for thing in history.rail.things.values():
         states = (RefundState.PENDING, RefundState.SUCCEEDED)
         back = sum(one.amount for one in thing.refunds.values() if one.state in states)
-        if back > thing.received:
+        payment = _payment(history, thing.operation.payment_id)
+        # What a person refunds at the provider, payd can neither know before nor prevent.
+        is_shown = Attention.CONFLICTING_EVIDENCE in payment.attention
+        if back > thing.received and not ("by hand" in thing.refunds and is_shown):
             yield f"{back} of {thing.received} went back for {thing.reference}"
 
 
 def i18_one_refund_a_key(history: History) -> Iterator[str]:
     for payment in history.payments:
         thing = history.rail.thing_of(payment.id)
-        counts = Counter(one.refund_id for one in thing.refunds.values()) if thing else {}
+        refunds = thing.refunds.values() if thing else ()
+        counts = Counter(one.refund_id for one in refunds if one.refund_id)
         if any(count > 1 for count in counts.values()):
             yield f"{name_of(payment)} has one refund twice"
 
@@ -158,6 +165,10 @@ def every_dispute_is_known(history: History) -> Iterator[str]:
 
 def liveness_nothing_stays_open(history: History) -> Iterator[str]:
     yield from history.open_work()
+
+
+def liveness_every_daemon_serves(history: History) -> Iterator[str]:
+    yield from history.unserved
 
 
 def the_consumer_sees_what_is_stored(history: History) -> Iterator[str]:
@@ -201,5 +212,7 @@ CHECKERS: tuple[Callable[[History], Iterator[str]], ...] = (
     i20_the_price_is_charged,
     every_dispute_is_known,
     liveness_nothing_stays_open,
+    liveness_every_daemon_serves,
     the_consumer_sees_what_is_stored,
+    *trail_checkers.CHECKERS,
 )

@@ -1,13 +1,13 @@
 """One simulated daemon: the real services, loops and fence, behind a gate that can close."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from random import Random
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import attrs
@@ -51,6 +51,8 @@ from payd.service.scan import Scan
 from payd.service.send_refund import SendRefund
 from payd.service.settle import Settle
 from payd.service.status_check import StatusCheck
+
+T = TypeVar("T")
 
 CARD = Method(
     key="card",
@@ -123,7 +125,12 @@ class Daemon:
     #: Whether the stream can be reached at all.
     has_stream: Callable[[], bool]
     provider: RailProvider
-    lookup: Any
+    rail: rail.Rail
+    #: For how long money completes a payment that has ended, and whether that on the chain does.
+    late_window: timedelta
+    completes_late: bool
+    #: Ends what builds a provider, and one that serves, now and then.
+    may_end: Callable[[], AbstractAsyncContextManager[None]]
     #: None without the chain.
     chain: ChainProvider | None
     random: Random
@@ -180,11 +187,17 @@ class Daemon:
                     nursery.start_soon(_answer, services, *request)
 
     def _providers(self) -> Iterator[tuple[Any, Any]]:
-        build = partial(nullcontext, self.provider)
-        yield build, rail.manifest(self.lookup, build)
+        build = partial(self._serve, self.provider)
+        yield build, rail.manifest(self.rail, build)
         if self.chain is not None:
-            build_chain = partial(nullcontext, self.chain)
+            build_chain = partial(self._serve, self.chain)
             yield build_chain, chain.manifest(build_chain)
+
+    @asynccontextmanager
+    async def _serve(self, provider: T) -> AsyncIterator[T]:
+        PATH.set("provider")
+        async with self.may_end():
+            yield provider
 
     async def _end_when_killed(self, scope: trio.CancelScope) -> None:
         await self.gate.killed.wait()
@@ -244,10 +257,11 @@ class Services:
         inbox: Any = Gated(store.inbox, "inbox", gate, wait=news["inbox"].wait)
         outbox: Any = Gated(store.outbox, "outbox", gate, wait=news["outbox"].wait)
         publisher: Any = Gated(daemon.publisher, "stream", gate)
+        token = attrs.evolve(TOKEN, late_payments_complete=daemon.completes_late)
         methods = MethodMap(
             [
                 Registered(method=method, provider=fence)
-                for method, fence in zip((CARD, TOKEN), fences, strict=False)
+                for method, fence in zip((CARD, token), fences, strict=False)
             ]
         )
         shared: dict[str, Any] = {
@@ -256,7 +270,8 @@ class Services:
             "crash": Passing(),
         }
         known = {name: shared[name] for name in ("providers", "clock")}
-        settle = Settle(store=payments, turns=AsyncioTurns(), rules=Rules(), **shared)
+        rules = Rules(late_window=daemon.late_window)
+        settle = Settle(store=payments, turns=AsyncioTurns(), rules=rules, **shared)
         ask = Ask(settle=settle, **shared)
         check = StatusCheck(settle=settle, inbox=inbox)
         cancel = Cancel(

@@ -1,7 +1,8 @@
 """The faults of a history, drawn from its seed, and which path of the code each one strikes."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -39,6 +40,7 @@ _REMOTE = (
     "chain watch",
 )
 _WATCH = ("chain watch",)
+_CODE = ("provider",)
 _REPORTS = ("payment report", "refund report", "dispute report")
 _STREAM = ("outbox publisher",)
 #: Each fault with the paths that a campaign has to show it on.
@@ -54,6 +56,8 @@ PATHS: Mapping[str, tuple[str, ...]] = {
     "provider answer lost": _REMOTE,
     "provider hangs": _REMOTE,
     "provider lags": ("recovery",),
+    "provider ends": _CODE,
+    "provider finds late": ("recovery", "refund recovery"),
     "provider out": _REMOTE,
     "provider out for a day": (
         "recovery",
@@ -80,6 +84,9 @@ _AT_PORTS = (
     ("database away", "before", 0.01),
     ("commit lost its answer", "after", 0.02),
 )
+#: How long after its operation began the remote side finds something by the operation's id. Well
+#: before a payment expires: payd may take what is not found then as not payable.
+_FOUND_AFTER = timedelta(minutes=15)
 _AT_STREAM = (
     ("stream away", "away", 0.3),
     ("stream loses", "loses", 0.2),
@@ -105,6 +112,7 @@ class Faults:
         names = (
             "ports",
             "provider",
+            "provider code",
             "lag",
             "network",
             "stream",
@@ -164,6 +172,27 @@ class Faults:
                 gate.frozen_until_s = trio.current_time() + seconds
                 await trio.sleep(20)
                 await lose_leases()
+
+    @asynccontextmanager
+    async def may_end(self) -> AsyncIterator[None]:
+        """Refuse to build a provider, or end it while it serves, now and then."""
+        if self.meets("provider code", "provider ends", 0.3):
+            self._end_provider("is not built")
+        async with trio.open_nursery() as nursery:
+            if "provider ends" in self.history.plan.faults:
+                nursery.start_soon(self._end_later)
+            yield
+            nursery.cancel_scope.cancel()
+
+    async def _end_later(self) -> None:
+        await trio.sleep(self._random["provider code"].uniform(60, 3000))
+        if self.has("provider ends"):
+            self._end_provider("ends")
+
+    def _end_provider(self, how: str) -> None:
+        self.history.note(f"a provider {how}", f"provider {how}")
+        self.strike("provider ends", PATH.get())
+        raise ConnectionError("the remote side hangs up")
 
     # -- ports -------------------------------------------------------------------------------------
 
@@ -244,6 +273,15 @@ class Faults:
             return timedelta(0)
         self._note_wire("fetch", "provider lags", f"the state {lag_s:.0f} s ago")
         return timedelta(seconds=lag_s)
+
+    def hides(self, asked: datetime) -> bool:
+        """Whether the remote side does not find yet what it has: that proves nothing, then."""
+        plan = self.history.plan
+        age = self.history.rail.now() - asked
+        if plan.proves_absence or "provider finds late" not in plan.faults or age > _FOUND_AFTER:
+            return False
+        self._note_wire("fetch", "provider finds late", "not found yet")
+        return True
 
     # -- the chain ---------------------------------------------------------------------------------
 

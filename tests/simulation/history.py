@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from simulation.plan import Plan
 from simulation.rail import Rail
 from support.memory import MemoryPublisher, MemoryStore
 
+from payd.adapters.events import AuditRow
 from payd.domain.ledger import ReceiptFilter
 from payd.domain.payment import Payment
 from payd.domain.refund import Refund
@@ -61,10 +63,16 @@ class History:
     struck: Counter[tuple[str, str]] = attrs.field(factory=Counter)
     #: Idempotency key → the payments and refunds that were returned under it.
     answers: dict[str, list[Payment | Refund]] = attrs.field(factory=dict)
+    #: Idempotency keys under which a request with other contents was answered.
+    reused: list[str] = attrs.field(factory=list)
+    #: Report → when a daemon first acknowledged it to its sender.
+    accepted: dict[str, datetime] = attrs.field(factory=dict)
+    #: Daemons that refused a payment long after the last fault, and why.
+    unserved: list[str] = attrs.field(factory=list)
     #: Reports that a daemon acknowledged to their sender before the inbox had them.
     unstored: list[str] = attrs.field(factory=list)
-    #: Payment → the versions in its audit trail.
-    versions: dict[UUID, list[int]] = attrs.field(factory=dict)
+    #: Payment → its audit trail.
+    trails: dict[UUID, Sequence[AuditRow]] = attrs.field(factory=dict)
     #: The payments as a caller reads them.
     payments: Sequence[Payment] = ()
     #: Receipt → what the ledger has of it.
@@ -91,6 +99,7 @@ class History:
     def note_accepted(self, event_id: str, new: int) -> None:
         """Note a webhook that a daemon has acknowledged."""
         self.note(f"report {event_id} is accepted ({new} new)")
+        self.accepted.setdefault(event_id, self.store.inbox.clock.now())
         rows = self.store.inbox.rows.values()
         if all(getattr(held.row.report, "id", "") != event_id for held in rows):
             self.unstored.append(event_id)
@@ -122,8 +131,7 @@ class History:
         self.receipts = {one.receipt.id: one for one in stored}
         self.payments = await self.store.get_all([one.id for one in self.store.all()])
         for payment in self.payments:
-            rows = await self.store.audit_trail(payment.id)
-            self.versions[payment.id] = [row.version for row in rows]
+            self.trails[payment.id] = await self.store.audit_trail(payment.id)
             self.sometimes[f"ended {payment.status.value}{' late' if payment.late else ''}"] += 1
             for reason in payment.attention:
                 self.sometimes[f"attention {reason.value}"] += 1

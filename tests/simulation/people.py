@@ -1,6 +1,7 @@
 """Customers, their banks and the main app: they start, pay, cancel, and want money back."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -14,12 +15,12 @@ from simulation.plan import Buyer
 from simulation.rail import Thing
 from unit.service.world import CALLER, a_request
 
-from payd.domain.errors import PaydError
+from payd.domain.errors import IdempotencyKeyReused, PaydError
 from payd.domain.money import Money
 from payd.domain.payment import Payment
 from payd.domain.refund import RefundState
 from payd.domain.request import RefundRequest
-from payd.plugins import DisputeStatus, RefundOperation
+from payd.plugins import DisputeStatus, ProviderStatus, RefundOperation
 
 #: Starts an action; nothing rests before it has ended.
 Start = Callable[..., None]
@@ -48,6 +49,11 @@ class People:
         )
         if payment is None:
             return
+        if buyer.reuses_keys:
+            other = attrs.evolve(request, return_url="https://other.example")
+            self.start(
+                self._reuse, key, lambda services: services.initiate.initiate(other, CALLER, 5.0)
+            )
         if buyer.refunds_fail:
             self._refunds_fail.add(payment.id)
         if buyer.cancel_s is not None:
@@ -55,6 +61,17 @@ class People:
         if buyer.pay_s is not None:
             await trio.sleep(buyer.pay_s)
             await (self._transfer if buyer.transfers else self._pay)(buyer, payment)
+
+    async def ask_once_more(self, number: int, daemon: Daemon) -> None:
+        """Start a payment at one daemon, some time after the last fault: that must succeed."""
+        key = f"end-{number}"
+        request = a_request(idempotency_key=key)
+        try:
+            await daemon.call(
+                "initiate", lambda services: services.initiate.initiate(request, CALLER, 5.0)
+            )
+        except (PaydError, Unreachable) as error:
+            self.history.unserved.append(f"daemon {number + 1}: {error!r}")
 
     async def _ask(self, path: str, key: str, call: Callable[[Any], Awaitable[Any]]) -> Any:
         """A call of the main app, repeated with the same key until it has an answer."""
@@ -70,6 +87,19 @@ class People:
             self.history.answers.setdefault(key, []).append(found)
             return found
         return None
+
+    async def _reuse(self, key: str, call: Callable[[Any], Awaitable[Any]]) -> None:
+        """A call with other contents and a key that has had its answer."""
+        await trio.sleep(30)
+        with suppress(Unreachable):
+            try:
+                await self.any_daemon().call("initiate", call)
+            except IdempotencyKeyReused:
+                self.history.sometimes["app: IdempotencyKeyReused"] += 1
+            except PaydError:
+                return
+            else:
+                self.history.reused.append(key)
 
     async def _cancel(self, buyer: Buyer, payment: Payment) -> None:
         await trio.sleep(buyer.cancel_s or 0)
@@ -95,6 +125,10 @@ class People:
         await trio.sleep(300)
         if buyer.is_disputed:
             self.start(self._dispute, thing)
+        if buyer.refund_at_provider and thing.status is ProviderStatus.PAID:
+            rail.refund_by_hand(thing, buyer.refund_at_provider)
+            self.history.note(f"a person refunds {thing.reference} at the provider", "by hand")
+        await trio.sleep(buyer.refund_after_s)
         self._want_back(buyer, payment)
 
     async def _transfer(self, buyer: Buyer, payment: Payment) -> None:
@@ -127,9 +161,12 @@ class People:
             amount=Money(currency_code="USD", minor_units=amount),
             destination="0xdestination" if buyer.transfers else "",
         )
-        await self._ask(
+        granted = await self._ask(
             "refund", key, lambda services: services.refund.refund(request, CALLER, 5.0)
         )
+        if granted is not None and buyer.reuses_keys:
+            other = attrs.evolve(request, reason="another one")
+            await self._reuse(key, lambda services: services.refund.refund(other, CALLER, 5.0))
 
     def end_refund_later(self, thing: Thing, operation_id: str) -> None:
         """Let the bank carry out a refund."""

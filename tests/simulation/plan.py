@@ -1,5 +1,6 @@
 """What a simulated history consists of: buyers, daemons and faults, all from one seed."""
 
+from datetime import timedelta
 from random import Random
 
 import attrs
@@ -30,9 +31,15 @@ FAULTS = (
 CHAIN_FAULTS = ("chain reorganises", "chain halts", "chain lags")
 #: Faults that last for a day; few plans have one, because their histories take longer to run.
 LONG_FAULTS = ("provider out for a day", "stream away for a day")
+#: Faults in few plans.
+RARE_FAULTS = ("provider ends", "provider finds late")
 #: When the faults end.
 CALM_S = 7200.0
 DAY_S = 86_400.0
+#: For how long the remote side knows an operation id again, in plans where that is short.
+SHORT_WINDOW_S = 120.0
+#: Faults with which nobody can say whether a short time is over.
+_CLOCK_FAULTS = {"clocks differ", "clock steps back"}
 
 
 @attrs.frozen(kw_only=True)
@@ -49,10 +56,16 @@ class Buyer:
     cancel_s: float | None = None
     #: Minor units of each refund that is asked for, at the same time.
     refunds: tuple[int, ...] = ()
+    #: How long after the payment they are asked for.
+    refund_after_s: float = 0.0
+    #: Minor units that a person refunds at the provider, without payd.
+    refund_at_provider: int = 0
     #: What becomes of the refunds at the remote side.
     refunds_fail: bool = False
     #: Whether the customer's bank disputes the payment.
     is_disputed: bool = False
+    #: Whether the main app uses the keys of its calls for other ones, too.
+    reuses_keys: bool = False
     #: For money on the chain: per cent of what is due in each transfer; () pays by card.
     transfers: tuple[int, ...] = ()
     #: Whether the transfers say what they are for.
@@ -62,13 +75,16 @@ class Buyer:
         pays = "never pays" if self.pay_s is None else f"pays after {self.pay_s:.0f} s"
         slow = f", arrives {self.slow_s:.0f} s later" if self.slow_s else ""
         cancels = "" if self.cancel_s is None else f", cancels after {self.cancel_s:.0f} s"
-        refunds = f", wants {self.refunds} back" if self.refunds else ""
+        later = f" {self.refund_after_s:.0f} s later" if self.refund_after_s else ""
+        refunds = f", wants {self.refunds} back{later}" if self.refunds else ""
+        by_hand = f", gets {self.refund_at_provider} by hand" if self.refund_at_provider else ""
+        keys = ", uses keys twice" if self.reuses_keys else ""
         disputes = ", disputes it" if self.is_disputed else ""
         memo = "" if self.has_memo else " without a memo"
         chain = f", in transfers of {self.transfers} %{memo}" if self.transfers else ""
         return (
             f"buyer {self.number}: starts at {self.start_s:.0f} s, {pays}{slow}"
-            f"{cancels}{refunds}{disputes}{chain}"
+            f"{cancels}{refunds}{by_hand}{disputes}{keys}{chain}"
         )
 
 
@@ -84,6 +100,14 @@ class Plan:
     proves_absence: bool
     #: Whether the daemons have the chain, too.
     has_chain: bool = False
+    #: For how long the remote side knows an operation id again.
+    window_s: float = DAY_S
+    #: Whether a report of a refund says which of payd's refunds it is about.
+    names_refunds: bool = True
+    #: For how long money on the chain completes a payment that has ended; None is never.
+    late_window_s: float | None = DAY_S
+    #: Whether the main app calls each daemon once more when the faults have ended.
+    asks_at_the_end: bool = False
 
     @property
     def calm_s(self) -> float:
@@ -93,6 +117,11 @@ class Plan:
     def __str__(self) -> str:
         faults = ", ".join(sorted(self.faults)) or "none"
         return "\n".join((f"{self.daemons} daemons; faults: {faults}", *map(str, self.buyers)))
+
+
+def late_window(plan: Plan) -> timedelta:
+    """For how long money completes a payment that has ended, where it does so at all."""
+    return timedelta(seconds=DAY_S if plan.late_window_s is None else plan.late_window_s)
 
 
 def plan_of(seed: int) -> Plan:
@@ -110,7 +139,11 @@ def plan_of(seed: int) -> Plan:
         faults=frozenset(faults),
         proves_absence=random.random() < 0.5,
     )
-    return _with_chain(plan, Random(f"{seed} chain")) if Random(seed).random() < 0.3 else plan
+    if Random(seed).random() < 0.3:
+        plan = _with_chain(plan, Random(f"{seed} chain"))
+    # Random numbers of their own: what is added here leaves every other plan as it is.
+    rare = Random(f"{seed} rare")
+    return _with_rarities(plan, rare) if rare.random() < 0.4 else plan
 
 
 def _with_chain(plan: Plan, random: Random) -> Plan:
@@ -124,6 +157,33 @@ def _with_chain(plan: Plan, random: Random) -> Plan:
     )
     faults = {kind for kind in CHAIN_FAULTS if random.random() < 0.4}
     return attrs.evolve(plan, has_chain=True, buyers=tuple(buyers), faults=plan.faults | faults)
+
+
+def _with_rarities(plan: Plan, random: Random) -> Plan:
+    buyers = (
+        attrs.evolve(
+            buyer,
+            refund_after_s=random.choice((0.0, 0.0, 900.0, 1500.0)),
+            refund_at_provider=random.choice((0, 0, 0, 3000)),
+            reuses_keys=random.random() < 0.3,
+        )
+        for buyer in plan.buyers
+    )
+    faults = {kind for kind in RARE_FAULTS if random.random() < 0.3}
+    has_short_window = random.random() < 0.5 and not plan.faults & _CLOCK_FAULTS
+    if has_short_window:
+        # What only a long search or none can find is asked for again in its window.
+        faults |= {"provider answer lost", "provider finds late"}
+    return attrs.evolve(
+        plan,
+        buyers=tuple(buyers),
+        faults=plan.faults | faults,
+        proves_absence=plan.proves_absence and not has_short_window,
+        window_s=SHORT_WINDOW_S if has_short_window else DAY_S,
+        names_refunds=random.random() < 0.5,
+        late_window_s=random.choice((DAY_S, 300.0, None)) if plan.has_chain else DAY_S,
+        asks_at_the_end="provider ends" in faults or random.random() < 0.2,
+    )
 
 
 def _buyer(random: Random, number: int) -> Buyer:

@@ -38,7 +38,8 @@ from payd.plugins import (
 from payd.plugins.errors import Declined, NotAttempted
 from payd.plugins.interface import ObjectPage, Page, RemoteObject
 
-DAY = timedelta(hours=24)
+#: How much longer than it promises the remote side knows an operation id again.
+MARGIN = timedelta(seconds=20)
 
 
 @attrs.define
@@ -79,9 +80,13 @@ class Thing:
 class Rail:
     """What all daemons reach: one remote side, which keeps its promises."""
 
-    def __init__(self, now: Callable[[], datetime], lookup: Lookup) -> None:
+    def __init__(
+        self, now: Callable[[], datetime], lookup: Lookup, window: timedelta, names_refunds: bool
+    ) -> None:
         self.now = now
         self.lookup = lookup
+        self.window = window
+        self._names_refunds = names_refunds
         self.things: dict[str, Thing] = {}
         self.events: list[ProviderEvent] = []
         self._facts: dict[str, tuple[str, Any]] = {}
@@ -112,10 +117,34 @@ class Rail:
         self.report(thing, thing.snapshot(self.now()))
         return True
 
+    def forgets(self, since: datetime) -> bool:
+        """Whether an operation of this time is too old to be known by its id; not to the second."""
+        return self.now() - since > self.window + MARGIN
+
+    def add_refund(
+        self, thing: Thing, operation_id: str, amount: int, refund_id: UUID | None
+    ) -> RefundSnapshot:
+        """Begin a refund, for payd or for a person who has an account here."""
+        thing.refunds[operation_id] = RefundSnapshot(
+            reference=f"re_{thing.reference}_{len(thing.refunds) + 1}",
+            state=RefundState.PENDING,
+            asset=thing.operation.amount.currency_code,
+            amount=amount,
+            time=self.now(),
+            refund_id=refund_id,
+        )
+        self.on_refund(thing, operation_id)
+        return thing.refunds[operation_id]
+
+    def refund_by_hand(self, thing: Thing, amount: int) -> None:
+        """A person refunds here, without payd."""
+        self.report(thing, self.add_refund(thing, "by hand", amount, None))
+
     def finish_refund(self, thing: Thing, operation_id: str, state: RefundState) -> None:
         """A refund comes to its end."""
         thing.refunds[operation_id] = attrs.evolve(thing.refunds[operation_id], state=state)
-        self.report(thing, thing.refunds[operation_id])
+        report = thing.refunds[operation_id]
+        self.report(thing, report if self._names_refunds else attrs.evolve(report, refund_id=None))
 
     def dispute(self, thing: Thing, status: DisputeStatus) -> None:
         """The customer's bank takes the money back, or decides about it."""
@@ -147,18 +176,28 @@ Wire = Callable[[str, Callable[[], Any]], Awaitable[Any]]
 class RailProvider:
     """The provider of one daemon, which reaches the rail over a network."""
 
-    def __init__(self, rail: Rail, wire: Wire, lag: Callable[[], timedelta]) -> None:
+    def __init__(
+        self,
+        rail: Rail,
+        wire: Wire,
+        lag: Callable[[], timedelta],
+        hides: Callable[[datetime], bool],
+    ) -> None:
         self._rail = rail
+        self._hides = hides
         self._wire = wire
         self._lag = lag
 
     async def create(self, operation: CreateOperation, /) -> Created:
         def act() -> Created:
-            known = self._rail.things.get(operation.operation_id)
+            name = operation.operation_id
+            known = self._rail.things.get(name)
+            if known is not None and self._rail.forgets(known.past[0][0]):
+                known, name = None, f"{name} again"
             if known is None:
                 known = Thing(f"obj_{len(self._rail.things) + 1}", operation)
                 known.note(self._rail.now())
-                self._rail.things[operation.operation_id] = known
+                self._rail.things[name] = known
             return _created(known)
 
         result: Created = await self._wire("create", act)
@@ -167,6 +206,8 @@ class RailProvider:
     async def fetch(self, ref: PaymentRef, /) -> Found | Absent:
         def act() -> Found | Absent:
             known = self._rail.things.get(ref.operation_id)
+            if known is not None and ref.reference is None and self._hides(ref.create_time):
+                known = None
             if known is None:
                 return Absent(proven=self._rail.lookup is Lookup.INCLUDING_ABSENCE)
             snapshot = known.snapshot(self._rail.now(), self._lag())
@@ -193,17 +234,13 @@ class RailProvider:
             thing = self._rail.thing_of(operation.payment_id)
             if thing is None or thing.status is not ProviderStatus.PAID:
                 raise Declined("nothing_paid", "nothing was paid")
-            if operation.operation_id not in thing.refunds:
-                thing.refunds[operation.operation_id] = RefundSnapshot(
-                    reference=f"re_{thing.reference}_{len(thing.refunds) + 1}",
-                    state=RefundState.PENDING,
-                    asset=operation.asset,
-                    amount=operation.amount,
-                    time=self._rail.now(),
-                    refund_id=operation.refund_id,
-                )
-                self._rail.on_refund(thing, operation.operation_id)
-            return thing.refunds[operation.operation_id]
+            name = operation.operation_id
+            known = thing.refunds.get(name)
+            if known is not None and self._rail.forgets(known.time):
+                known, name = None, f"{name} again"
+            if known is None:
+                known = self._rail.add_refund(thing, name, operation.amount, operation.refund_id)
+            return known
 
         result: RefundSnapshot = await self._wire("refund", act)
         return result
@@ -212,6 +249,8 @@ class RailProvider:
         def act() -> RefundSnapshot | Absent:
             thing = self._rail.thing_of(ref.payment_id)
             known = thing.refunds.get(ref.operation_id) if thing else None
+            if known is not None and ref.reference is None and self._hides(ref.create_time):
+                known = None
             return known or Absent(proven=self._rail.lookup is Lookup.INCLUDING_ABSENCE)
 
         result: RefundSnapshot | Absent = await self._wire("fetch refund", act)
@@ -251,7 +290,7 @@ class RailProvider:
         return RemoteObject(payment_id=thing.operation.payment_id, found=found)
 
 
-def manifest(lookup: Lookup, build: Callable[[], Any]) -> ProviderManifest:
+def manifest(rail: Rail, build: Callable[[], Any]) -> ProviderManifest:
     """The manifest of the simulated provider."""
     return ProviderManifest(
         name="rail",
@@ -260,10 +299,12 @@ def manifest(lookup: Lookup, build: Callable[[], Any]) -> ProviderManifest:
         config_model=ProviderConfig,
         methods=lambda config: (),
         capabilities=Capabilities(
-            idempotency_window=DAY,
-            lookup=lookup,
+            idempotency_window=rail.window,
+            lookup=rail.lookup,
             cancel=Cancel.CLOSES,
-            refunds=RefundCapabilities(sends=Sends.PROVIDER, idempotency_window=DAY, lookup=lookup),
+            refunds=RefundCapabilities(
+                sends=Sends.PROVIDER, idempotency_window=rail.window, lookup=rail.lookup
+            ),
         ),
         factory=lambda context, config: build(),
     )

@@ -6,7 +6,7 @@ One seed gives one history: every random number comes from the seed, and trio's 
 import gc
 import random as global_random
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from random import Random
 from unittest import mock
@@ -19,7 +19,7 @@ from simulation.faults import Faults
 from simulation.gate import Gate
 from simulation.history import History, Stream
 from simulation.people import People
-from simulation.plan import Plan
+from simulation.plan import Plan, late_window
 from simulation.rail import Rail, RailProvider
 from support.memory import MemoryStore
 
@@ -28,6 +28,7 @@ from payd.domain.errors import PaydError
 from payd.domain.payment import Origin
 from payd.domain.published import EventSelection, PublishedPosition, Republished
 from payd.plugins import Lookup, ProviderEvent, WebhookRequest
+from payd.ports import WATCH
 
 OPERATOR = Origin(actor="operator")
 START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -58,9 +59,12 @@ class _World:
         self._plan = plan
         true = Clock(start=START)
         lookup = Lookup.INCLUDING_ABSENCE if plan.proves_absence else Lookup.AUTHORITATIVE
-        rail, stream = Rail(true.now, lookup), Stream()
+        window = timedelta(seconds=plan.window_s)
+        rail, stream = Rail(true.now, lookup, window, plan.names_refunds), Stream()
         self._chain = Chain(START)
-        self._history = History(plan, MemoryStore(true), rail, self._chain, stream)
+        self._history = History(
+            plan, MemoryStore(true, late_window=late_window(plan)), rail, self._chain, stream
+        )
         self._faults = Faults(self._history)
         self._chain.halt_s = self._faults.halt_s()
         self._people = People(self._history, self._faults, self._start, self._any)
@@ -82,6 +86,11 @@ class _World:
             for buyer in self._plan.buyers:
                 self._start(self._people.shop, buyer)
             await trio.sleep(self._plan.calm_s)
+            if self._plan.asks_at_the_end:
+                # Daemons that were killed are back by then.
+                await trio.sleep(300)
+                for number, daemon in self._daemons.items():
+                    self._start(self._people.ask_once_more, number, daemon)
             await self._until_rest()
             if self._history.stream.lost:
                 await self._republish()
@@ -142,14 +151,20 @@ class _World:
             store=self._history.store,
             publisher=self._history.stream,
             has_stream=self._faults.has_stream,
-            provider=RailProvider(self._history.rail, self._faults.wire, self._faults.lag),
-            lookup=self._history.rail.lookup,
+            provider=RailProvider(
+                self._history.rail, self._faults.wire, self._faults.lag, self._faults.hides
+            ),
+            rail=self._history.rail,
+            late_window=late_window(self._plan),
+            completes_late=self._plan.late_window_s is not None,
+            may_end=self._faults.may_end,
             chain=self._new_reader() if self._plan.has_chain else None,
             random=Random(f"{self._plan.seed} {name}"),
         )
 
     def _new_reader(self) -> ChainProvider:
-        return ChainProvider(self._chain, self._faults.wire, self._faults.chain_lag)
+        cursor = partial(self._history.store.inbox.read_cursor, "chain", WATCH)
+        return ChainProvider(self._chain, self._faults.wire, self._faults.chain_lag, cursor)
 
     def _note_call(self, text: str, result: object) -> None:
         self._history.trace(text)
