@@ -1,5 +1,6 @@
 """The inbox: evidence is stored once, before it is settled, and claimed by one worker."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
@@ -8,8 +9,11 @@ from uuid import uuid4
 import attrs
 import pytest
 import trio
+from contract.conftest import EMPTY
 from contract.stores import CALLER, NOW, Stores, all_at_once, created, eventually, paid
 
+from payd.adapters.postgres.database import Database, DatabaseSettings
+from payd.adapters.postgres.inbox import PostgresInbox
 from payd.adapters.postgres.reports import report_json
 from payd.domain.decide import decide
 from payd.domain.dispute import Dispute, DisputeStatus
@@ -218,6 +222,27 @@ async def test_a_finished_row_is_never_claimed_again(stores: Stores) -> None:
     await stores.inbox.finish({row.id: "nothing new"})
 
     assert await stores.inbox.claim(10, 0) == []
+
+
+def test_a_finished_row_keeps_its_first_outcome(migrated_database: DatabaseSettings) -> None:
+    """A slow worker may finish a row after another daemon did."""
+
+    async def run() -> object:
+        database = Database(migrated_database)
+        session = await database.connect()
+        try:
+            await session.execute(EMPTY)
+            inbox = PostgresInbox(database)
+            await inbox.put("mock", [an_observation()])
+            [row] = await inbox.claim(10, 0)
+            for outcome in ("applied", "nothing_new"):
+                await inbox.finish({row.id: outcome})
+            return await session.fetchval("SELECT outcome FROM inbox")
+        finally:
+            await session.close()
+            await database.close()
+
+    assert asyncio.run(run()) == "applied"
 
 
 async def test_a_parked_row_waits_its_time(stores: Stores) -> None:

@@ -162,8 +162,9 @@ async def test_a_final_receipt_is_not_undone(stores: Stores) -> None:
     final = a_receipt()
     await stores.inbox.put("tempo", [reported(final)])
 
+    later = final.time + timedelta(hours=1)
     for state in (ReceiptState.SEEN, ReceiptState.DROPPED, ReceiptState.HELD):
-        await stores.inbox.put("tempo", [reported(attrs.evolve(final, state=state))])
+        await stores.inbox.put("tempo", [reported(attrs.evolve(final, state=state, time=later))])
 
     assert await unmatched(stores) == [final]
 
