@@ -33,7 +33,7 @@ async def test_an_upgrade_and_the_way_back_lose_nothing(
         report = await drill_upgrade(folder, previous, lambda line: None, cache=CACHE)
     text = "\n".join(report.lines())
     assert not report.broken, text
-    assert not report.lists["Payments whose callers were not satisfied"], text
+    assert not report.lists["payments whose callers were not satisfied"], text
     assert not report.lists["errors in the logs"], text
     assert not report.lists["not at rest"], text
 
