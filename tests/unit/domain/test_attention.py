@@ -22,10 +22,12 @@ from payd.domain.actors import PAYD
 from payd.domain.attention import (
     FACTS_MAX,
     MORE,
+    PUBLISH_AFTER,
     Attention,
     AttentionRecord,
     add_fact,
     derive,
+    next_publish_time,
     publish_old,
     resolve,
     to_publish,
@@ -100,6 +102,7 @@ def test_a_derived_reason_ends_by_itself_and_may_return() -> None:
     assert derive(records, (Attention.UNDERPAID,), true, at(1)) == records
     ended = derive(records, (Attention.UNDERPAID,), {}, at(1))
     assert [(r.is_open, r.resolved_by, r.resolved_time) for r in ended] == [(False, PAYD, at(1))]
+    assert [r.note for r in ended] == [""]
     assert derive(ended, (Attention.UNDERPAID,), {}, at(2)) == ended
     again = derive(ended, (Attention.UNDERPAID,), true, at(3))
     assert [(r.is_open, r.since) for r in again] == [(True, at(3))]
@@ -203,3 +206,87 @@ def test_the_oldest_reason_comes_first() -> None:
     records = add_fact(records, CONFLICT, "b", NOW)
     assert [record.reason for record in records] == [CONFLICT, Attention.WRONG_TOKEN]
     assert publish_old(records, at(5) + timedelta(days=1)) == records
+
+
+def test_reasons_of_one_moment_stand_in_the_order_of_their_list() -> None:
+    for order in ((Attention.STUCK, CONFLICT), (CONFLICT, Attention.STUCK)):
+        records = add_fact(add_fact((), order[0], "a", NOW), order[1], "b", NOW)
+        assert [record.reason for record in records] == [CONFLICT, Attention.STUCK]
+
+
+def test_a_further_fact_leaves_the_time_since_when_a_reason_is_open() -> None:
+    for reason in (CONFLICT, Attention.OVERPAID):
+        records = add_fact((), reason, "a", NOW)
+        [added] = add_fact(records, reason, "b", at(1))
+        [derived] = derive(records, (reason,), {reason: frozenset({"a", "b"})}, at(1))
+        assert added == derived
+        assert (added.since, added.facts) == (NOW, {"a", "b"})
+
+
+def test_a_fact_that_is_known_does_not_make_a_published_wait_begin_anew() -> None:
+    facts = frozenset({"a", "b"})
+    old = (AttentionRecord(reason=Attention.STUCK, since=NOW, facts=facts, published=True),)
+    assert add_fact(old, Attention.STUCK, "a", at(1)) == old
+    assert derive(old, (Attention.STUCK,), {Attention.STUCK: facts}, at(1)) == old
+    [fewer] = derive(old, (Attention.STUCK,), {Attention.STUCK: frozenset({"a"})}, at(1))
+    assert (fewer.facts, fewer.published) == ({"a"}, True)
+
+
+def test_a_new_fact_of_what_waiting_may_end_is_published_later() -> None:
+    old = (
+        AttentionRecord(reason=Attention.STUCK, since=NOW, facts=frozenset({"a"}), published=True),
+    )
+    [added] = add_fact(old, Attention.STUCK, "b", at(1))
+    both = frozenset({"a", "b"})
+    [derived] = derive(old, (Attention.STUCK,), {Attention.STUCK: both}, at(1))
+    for record in (added, derived):
+        assert (record.facts, record.published) == (both, False)
+
+
+def test_a_resolved_reason_without_facts_comes_back_with_its_first_one() -> None:
+    old = (AttentionRecord(reason=Attention.OVERPAID, since=NOW, resolved_time=NOW),)
+    [again] = derive(old, (Attention.OVERPAID,), {Attention.OVERPAID: frozenset({"a"})}, at(1))
+    assert (again.is_open, again.since, again.facts) == (True, at(1), {"a"})
+
+
+def test_only_the_reasons_that_are_named_are_resolved() -> None:
+    records = add_fact(add_fact((), CONFLICT, "a", NOW), Attention.OVERPAID, "b", NOW)
+    first = resolve(records, {CONFLICT}, "operator:eve", "n", at(1))
+    assert [(r.reason, r.is_open) for r in first] == [(Attention.OVERPAID, True), (CONFLICT, False)]
+    second = resolve(first, {CONFLICT, Attention.OVERPAID}, "operator:ada", "m", at(2))
+    assert [(r.resolved_by, r.resolved_time) for r in second] == [
+        ("operator:ada", at(2)),
+        ("operator:eve", at(1)),
+    ]
+
+
+def test_what_waits_is_published_an_hour_after_it_was_opened_unless_it_was_resolved() -> None:
+    waiting = add_fact((), Attention.STUCK, "a", NOW)
+    hour = NOW + PUBLISH_AFTER
+    assert next_publish_time(waiting) == hour
+    assert publish_old(waiting, hour - timedelta(microseconds=1)) == waiting
+    published = publish_old(waiting, hour)
+    assert [record.published for record in published] == [True]
+    assert to_publish(waiting, published) == {Attention.STUCK}
+    assert next_publish_time(published) is None
+    resolved = resolve(waiting, {Attention.STUCK}, "operator:eve", "n", at(1))
+    assert publish_old(resolved, hour) == resolved
+    assert next_publish_time(resolved) is None
+    assert to_publish((), resolved) == set()
+
+
+def test_of_two_that_wait_the_older_one_is_published_next() -> None:
+    unknown = add_fact((), Attention.OUTCOME_UNKNOWN, "a", at(5))
+    both = add_fact(unknown, Attention.STUCK, "b", NOW)
+    assert next_publish_time(both) == NOW + PUBLISH_AFTER
+    assert next_publish_time(()) is None
+
+
+def test_only_open_reasons_with_news_are_published() -> None:
+    waiting = add_fact((), Attention.STUCK, "a", NOW)
+    assert to_publish((), waiting) == set()
+    known = add_fact((), CONFLICT, "a", NOW)
+    assert to_publish((), known) == {CONFLICT}
+    assert to_publish(known, known) == set()
+    resolved = resolve(known, {CONFLICT}, "operator:eve", "n", at(1))
+    assert to_publish((), resolved) == set()

@@ -1,13 +1,17 @@
 """Disputes: the end wins over the opening, in every order, and each is published once."""
 
+from datetime import timedelta
 from itertools import permutations
+from typing import Any
 
+import attrs
 import pytest
-from unit.domain.builders import DUE, a_dispute, a_payment, after, at
+from unit.domain.builders import DUE, NOW, a_dispute, a_payment, after, at
 
-from payd.domain.attention import Attention
+from payd.domain.attention import Attention, AttentionRecord
 from payd.domain.decide import EventType, decide
 from payd.domain.dispute import Dispute, DisputeStatus
+from payd.domain.disputes import is_disputed
 from payd.domain.payment import Payment, Status
 from payd.domain.refunds import left
 
@@ -79,3 +83,55 @@ def test_a_dispute_names_the_payment_and_is_kept_without_the_names() -> None:
     assert payment.aliases == ("ch_1",)
     assert [dispute.id for dispute in payment.disputes] == ["dp_0", "dp_1"]
     assert all(not dispute.aliases for dispute in payment.disputes)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"status": DisputeStatus.UNDER_REVIEW},
+        {"amount": DUE + 1},
+        {"asset": "USE"},
+        {"reason": "fraudulent"},
+        {"open_time": at(0.5)},
+        {"evidence_due_time": at(9)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_of_two_reports_of_one_moment_the_same_one_is_kept_in_every_order(
+    change: dict[str, Any],
+) -> None:
+    heavier = attrs.evolve(OPENED, **change)
+    for order in permutations([OPENED, heavier]):
+        assert after(PAID, *order).disputes == (heavier,)
+
+
+def test_of_two_times_until_which_the_bank_takes_an_answer_the_later_one_is_kept() -> None:
+    sooner, later = (attrs.evolve(OPENED, evidence_due_time=at(minutes)) for minutes in (8, 9))
+    for order in permutations([sooner, later]):
+        assert after(PAID, *order).disputes == (later,)
+
+
+def test_the_dispute_that_was_opened_first_comes_first() -> None:
+    later = a_dispute(id="dp_0", open_time=NOW + timedelta(minutes=1))
+    for order in permutations([later, OPENED]):
+        assert [dispute.id for dispute in after(PAID, *order).disputes] == ["dp_1", "dp_0"]
+
+
+@pytest.mark.parametrize("status", DisputeStatus)
+def test_a_payment_is_disputed_while_a_dispute_is_open_or_when_it_is_lost(
+    status: DisputeStatus,
+) -> None:
+    stops = status in (DisputeStatus.NEEDS_RESPONSE, DisputeStatus.UNDER_REVIEW, DisputeStatus.LOST)
+    assert is_disputed(after(PAID, a_dispute(status))) is stops
+    won = a_dispute(DisputeStatus.WON, id="dp_0")
+    assert is_disputed(after(PAID, won, a_dispute(status))) is stops
+
+
+def test_the_reason_of_an_old_dispute_counts_only_where_no_dispute_is_known() -> None:
+    disputed = AttentionRecord(reason=Attention.DISPUTED, since=NOW, published=True)
+    won = a_dispute(DisputeStatus.WON)
+    assert not is_disputed(PAID)
+    assert is_disputed(attrs.evolve(PAID, attention_records=(disputed,)))
+    assert not is_disputed(attrs.evolve(PAID, attention_records=(disputed,), disputes=(won,)))
+    resolved = attrs.evolve(disputed, resolved_time=NOW)
+    assert not is_disputed(attrs.evolve(PAID, attention_records=(resolved,)))

@@ -5,14 +5,21 @@ from uuid import UUID, uuid4
 
 import attrs
 import pytest
-from unit.domain.builders import NOW, a_dispute, a_payment, a_refund, at, refunded
+from unit.domain.builders import NOW, TERMS, a_dispute, a_payment, a_refund, at, refunded
 
 from payd.domain.attention import Attention, AttentionRecord
 from payd.domain.decide import FORGOTTEN, decide
 from payd.domain.dispute import DisputeStatus
 from payd.domain.errors import CustomerHasOpenPayments
 from payd.domain.evidence import CustomerForgotten
-from payd.domain.forget import forgotten, is_refund_repeated, is_repeated, why_open
+from payd.domain.forget import (
+    FORGOTTEN_HASH,
+    forgotten,
+    is_refund_repeated,
+    is_repeated,
+    refuse_open,
+    why_open,
+)
 from payd.domain.next_action import Redirect
 from payd.domain.outcome import Failure
 from payd.domain.payment import Payment, Status
@@ -169,3 +176,34 @@ def test_a_repeated_refund_is_known_by_its_payment() -> None:
     hashed = attrs.evolve(refund, request_hash=request.fingerprint())
     assert is_refund_repeated(payment, hashed, request)
     assert not is_refund_repeated(payment, hashed, attrs.evolve(request, reason="other"))
+
+
+def test_a_payment_in_tokens_is_known_by_its_token() -> None:
+    payment = forgotten(a_payment(Status.COMPLETED, crypto=TERMS))
+    assert is_repeated(payment, request_of(payment, crypto_currency=TERMS.currency))
+    assert not is_repeated(payment, request_of(payment))
+
+
+def test_what_is_erased_is_empty_as_if_it_had_never_been_given() -> None:
+    after = forgotten(a_personal_payment())
+    assert (after.request_hash, after.return_url, after.cancel_url) == (FORGOTTEN_HASH, "", "")
+    assert (after.metadata, after.parameters, after.next_action) == ({}, {}, None)
+    assert after.attention_records == (attrs.evolve(RECORD, note=""),)
+    [refund] = after.refunds
+    assert (refund.request_hash, refund.destination, refund.reason) == (FORGOTTEN_HASH, "", "")
+    assert (refund.next_action, refund.failure) == (None, Failure(code="no_account", message=""))
+
+
+@pytest.mark.parametrize(
+    ("count", "named"),
+    [(1, "0"), (3, "0; 1; 2"), (4, "0; 1; 2, and 1 more"), (5, "0; 1; 2, and 2 more")],
+)
+def test_a_refusal_names_three_reasons_and_counts_the_others(count: int, named: str) -> None:
+    with pytest.raises(CustomerHasOpenPayments) as refused:
+        refuse_open([str(number) for number in range(count)])
+    assert str(refused.value) == (f"{named}: wait for the end, or cancel, then forget again")
+    assert refused.value.metadata == {"open": str(count)}
+
+
+def test_nothing_open_is_no_refusal() -> None:
+    refuse_open([])
