@@ -107,3 +107,39 @@ def test_a_float_is_refused_even_when_it_looks_right(amount: Any) -> None:
 def test_a_difference_is_written_with_its_sign() -> None:
     assert format_units(-5, 2) == "-0.05"
     assert format_units(-5, 0) == "-5"
+
+
+@pytest.mark.parametrize(
+    ("amount", "words"),
+    [
+        ("9" * 90, f"{'9' * 80!r} is not an amount"),
+        ("1." + "1" * 80, f"{'1.' + '1' * 78!r} has more than 2 decimals"),
+        (str(BASE_UNITS_MAX + 1) + ".00", "is too large for an amount"),
+        (Decimal("1E+2000"), "'1E+2000' is not an amount"),
+        (Decimal("1E+999999999999999999"), "'1E+999999999999999999' is not an amount"),
+        (Decimal("NaN"), "'NaN' is not an amount"),
+    ],
+    ids=["no amount", "decimals", "large", "exponent", "huge exponent", "no number"],
+)
+def test_a_refusal_shows_what_was_written_and_not_all_of_it(
+    amount: str | Decimal, words: str
+) -> None:
+    with pytest.raises(ValueError, match=r".") as refused:
+        parse_units(amount, 2)
+    assert str(refused.value).endswith(words)
+    assert str(refused.value).startswith(repr(str(amount)[:80]))
+
+
+@pytest.mark.parametrize(
+    ("amount", "kind"), [(1.5, "float"), (True, "bool"), (None, "NoneType"), (b"1", "bytes")]
+)
+def test_what_is_no_amount_is_named_by_its_kind(amount: Any, kind: str) -> None:
+    with pytest.raises(TypeError) as refused:
+        parse_units(amount, 2)
+    assert str(refused.value) == f"an amount is text, an integer or a Decimal, not a {kind}"
+
+
+@pytest.mark.parametrize(("units", "text"), [(0, "0.00"), (1, "0.01"), (-1, "-0.01")])
+def test_nothing_is_written_without_a_sign(units: int, text: str) -> None:
+    assert format_units(units, 2) == text
+    assert format_units(0, 0) == "0"

@@ -145,3 +145,48 @@ def test_a_page_ends_with_its_last_element_if_there_are_more() -> None:
     assert first_of(found, 2) == Page((0, 1), found[1][1])
     assert first_of(found, 3) == Page((0, 1, 2), None)
     assert first_of([], 3) == Page()
+
+
+def test_a_page_ends_with_the_place_of_its_last_element_however_long_it_is() -> None:
+    found = [(n, Position(NOW + n * DAY, UUID(int=n))) for n in range(5)]
+    for size in range(1, 5):
+        assert first_of(found, size) == Page(tuple(range(size)), found[size - 1][1])
+
+
+# -- the words of a refusal --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (
+            {"currency_code": "USD"},
+            (
+                "currency_code has no index: add create_time_from, at most 92 days before "
+                "create_time_before or now, or one of customer_id, email, subscription_id, "
+                "reference, metadata and attention"
+            ),
+        ),
+        (
+            {"create_time_from": NOW, "create_time_before": NOW},
+            "create_time_from is not before create_time_before: swap them, or leave one out",
+        ),
+        (
+            {"min_minor_units": 2, "max_minor_units": 1},
+            "min_minor_units is more than max_minor_units: swap them, or leave one out",
+        ),
+    ],
+    ids=["no index", "times", "amounts"],
+)
+def test_a_refused_filter_says_what_is_wrong_and_what_to_do(
+    fields: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InvalidFilter) as refused:
+        PaymentFilter(**fields).check(NOW)
+    assert str(refused.value) == words
+
+
+def test_zeros_are_the_id_of_nothing_else() -> None:
+    assert names_of("0" * 32).ids == (UUID(int=0),)
+    assert names_of("cs_" + "0" * 32).ids == ()
+    assert names_of("0" * 32 + "_cs").ids == ()

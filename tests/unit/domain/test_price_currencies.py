@@ -210,3 +210,15 @@ def test_a_second_price_in_the_same_currency_is_refused() -> None:
         parse_prices(
             currencies=[CurrencyRow(key="currency", line=1, code="USD")], rows=rows, version="v"
         )
+
+
+def test_a_product_without_a_price_in_a_currency_names_those_that_it_has() -> None:
+    prices = a_list({("a", "b", "c"): {"USD": 1, "JPY": 2}, ("a", "b", "d"): {"EUR": 3}})
+    with pytest.raises(CurrencyNotSupported) as refused:
+        prices.price("a", "b", "c", "EUR")
+    assert str(refused.value) == "a/b/c has no price in 'EUR'; it has one in: USD, JPY"
+    assert refused.value.metadata == {"currency": "EUR", "known": "USD, JPY"}
+    item = Item(chain_profile_id="a", node_type="b", duration="e")
+    with pytest.raises(UnknownProduct) as unknown:
+        prices.currencies_of([item])
+    assert unknown.value.metadata == {"chain_profile_id": "a", "node_type": "b", "duration": "e"}

@@ -12,8 +12,22 @@ from support.prices import one_currency
 from payd.config import ConfigError, Problem, load_prices
 from payd.domain.errors import InvalidField, UnknownProduct
 from payd.domain.money import MINOR_UNITS_MAX, Money
-from payd.domain.price_rows import CurrencyRow, PriceRow, PricesInvalid, parse_prices
-from payd.domain.pricing import ITEMS_MAX, PRICE_MAX, PriceList, Product
+from payd.domain.price_rows import (
+    CurrencyRow,
+    PriceProblem,
+    PriceRow,
+    PricesInvalid,
+    parse_prices,
+)
+from payd.domain.pricing import (
+    ITEMS_MAX,
+    PRICE_MAX,
+    PriceList,
+    Product,
+    wrong_currency,
+    wrong_name,
+    wrong_price,
+)
 from payd.domain.request import Item
 
 USD = CurrencyRow(key="currency", line=1, code="USD")
@@ -330,3 +344,178 @@ def test_the_shipped_prices_cover_the_example_and_reward_length() -> None:
             for days in (1, 7, 30, 90, 365)
         ]
         assert per_day == sorted(per_day, reverse=True), f"{chain}/{node_type}"
+
+
+# -- the words of a refusal --------------------------------------------------------------------
+
+
+def test_an_unknown_product_is_refused_in_words() -> None:
+    with pytest.raises(UnknownProduct) as refused:
+        a_price_list().quote([an_item("ethereum-mainnet/full/31d")], "USD")
+    assert str(refused.value) == "no price for ethereum-mainnet/full/31d"
+
+
+@pytest.mark.parametrize("count", [0, ITEMS_MAX + 1])
+def test_a_wrong_number_of_items_is_refused_in_words(count: int) -> None:
+    with pytest.raises(InvalidField) as refused:
+        a_price_list().quote([an_item()] * count, "USD")
+    assert str(refused.value) == f"items: needs 1 to 100 items, has {count}"
+
+
+@pytest.mark.parametrize("name", ["a", "0", "a.b_c-d", "z" * 64])
+def test_a_name_of_a_product_is_right(name: str) -> None:
+    assert wrong_name(name) is None
+
+
+@pytest.mark.parametrize("name", ["", "-a", "A", "z" * 65, "a b", 7, None])
+def test_another_name_of_a_product_is_wrong(name: object) -> None:
+    assert wrong_name(name) == (
+        "must be 1 to 64 of a-z 0-9 . _ -, beginning with a letter or a digit"
+    )
+
+
+@pytest.mark.parametrize("currency", ["usd", "XXX", 840, None, ["USD"]])
+def test_what_is_no_currency_is_refused_in_words(currency: object) -> None:
+    assert wrong_currency(currency) == (
+        f"must be an ISO 4217 code in capitals, such as USD; is {currency!r}"
+    )
+    assert wrong_currency("USD") is None
+
+
+@pytest.mark.parametrize("price", [1, 2, PRICE_MAX])
+def test_a_price_is_from_one_unit_to_the_highest(price: int) -> None:
+    assert wrong_price(price) is None
+
+
+def test_another_price_is_refused_in_words() -> None:
+    for price in (0, PRICE_MAX + 1):
+        assert wrong_price(price) == f"must be 1 to {PRICE_MAX} minor units; is {price}"
+    for other in (True, "14900", 1.5, None):
+        assert wrong_price(other) == (
+            f"must be a whole number of minor units, unquoted; is {other!r}"
+        )
+
+
+# -- rows of a file ----------------------------------------------------------------------------
+
+EUR = CurrencyRow(key="currencies.1", line=2, code="EUR")
+
+
+def a_row(
+    product: Product = ("a", "b", "c"),
+    currency: str | None = None,
+    line: int = 5,
+    price: object = 1,
+) -> PriceRow:
+    lines = (line - 2, line - 1, line)
+    return PriceRow(product=product, currency=currency, minor_units=price, lines=lines, line=line)
+
+
+def problems_of(
+    currencies: list[CurrencyRow], *rows: PriceRow
+) -> tuple[tuple[PriceProblem, ...], str]:
+    with pytest.raises(PricesInvalid) as refused:
+        parse_prices(currencies=currencies, rows=rows, version="v1")
+    return refused.value.problems, str(refused.value)
+
+
+def test_rows_become_a_price_list() -> None:
+    rows = (a_row(price=3), a_row(currency="EUR", price=4), a_row(("a", "b", "d"), price=5))
+    priced = parse_prices(currencies=[USD, EUR], rows=rows, version="v1")
+    assert (priced.currencies, priced.version) == (("USD", "EUR"), "v1")
+    assert priced.prices == {("a", "b", "c"): {"USD": 3, "EUR": 4}, ("a", "b", "d"): {"USD": 5}}
+
+
+def test_no_row_at_all_is_one_problem() -> None:
+    [problem], words = problems_of([USD])
+    assert problem == PriceProblem(key="prices", line=1, what="must not be empty")
+    assert words == "line 1: prices: must not be empty"
+
+
+def test_a_currency_is_refused_where_it_is_unknown_or_repeated_or_without_a_price() -> None:
+    wrong = CurrencyRow(key="currencies.2", line=3, code="UDS")
+    again = CurrencyRow(key="currencies.3", line=4, code="USD")
+    problems, words = problems_of([USD, EUR, wrong, again], a_row())
+    assert problems == (
+        PriceProblem(
+            key="currencies.1",
+            line=2,
+            what="no product has a price in EUR: add one, or remove the currency",
+        ),
+        PriceProblem(
+            key="currencies.2",
+            line=3,
+            what="must be an ISO 4217 code in capitals, such as USD; is 'UDS'",
+        ),
+        PriceProblem(key="currencies.3", line=4, what="is a duplicate: USD is listed already"),
+    )
+    assert words == "; ".join(f"line {p.line}: {p.key}: {p.what}" for p in problems)
+
+
+@pytest.mark.parametrize("currency", [None, "EUR"])
+def test_prices_are_not_blamed_for_a_currency_that_is_wrong(currency: str | None) -> None:
+    wrong = CurrencyRow(key="currency", line=1, code="UDS")
+    [problem], _ = problems_of([wrong], a_row(currency=currency))
+    assert problem.key == "currency"
+
+
+@pytest.mark.parametrize(
+    ("product", "key", "line", "part"),
+    [
+        (("A", "b", "c"), "prices.A", 3, "chain_profile_id"),
+        (("a", "B", "c"), "prices.a.B", 4, "node_type"),
+        (("a", "b", "C"), "prices.a.b.C", 5, "duration"),
+    ],
+)
+def test_a_wrong_part_of_a_name_is_refused_where_it_stands(
+    product: Product, key: str, line: int, part: str
+) -> None:
+    [problem], _ = problems_of([USD], a_row(product))
+    what = f"{part} must be 1 to 64 of a-z 0-9 . _ -, beginning with a letter or a digit"
+    assert problem == PriceProblem(key=key, line=line, what=what)
+
+
+def test_wrong_prices_are_refused_each_once_in_the_order_of_the_lines() -> None:
+    rows = (
+        a_row(("a", "b", "e"), line=9, price="1"),
+        a_row(("a", "b", "d"), "CHF", line=8),
+        a_row(line=5),
+        a_row(line=6),
+        a_row(line=7),
+        a_row(currency="EUR", line=4),
+    )
+    problems, _ = problems_of([USD, EUR], *rows)
+    assert problems == (
+        PriceProblem(
+            key="prices.a.b.c",
+            line=6,
+            what="is a duplicate: the product already has a price in USD",
+        ),
+        PriceProblem(
+            key="prices.a.b.d.CHF",
+            line=8,
+            what="is not a currency of the list (USD, EUR): add it to `currencies`",
+        ),
+        PriceProblem(
+            key="prices.a.b.e",
+            line=9,
+            what="must be a whole number of minor units, unquoted; is '1'",
+        ),
+    )
+
+
+def test_every_currency_without_a_price_is_named() -> None:
+    yen = CurrencyRow(key="currencies.2", line=3, code="JPY")
+    problems, _ = problems_of([USD, EUR, yen], a_row())
+    assert [(problem.key, problem.line) for problem in problems] == [
+        ("currencies.1", 2),
+        ("currencies.2", 3),
+    ]
+
+
+def test_a_quote_names_its_products_in_the_order_of_the_request() -> None:
+    price_list = a_price_list(_30d=3, _1d=1)
+    items = [an_item("ethereum-mainnet/full/30d"), an_item("ethereum-mainnet/full/1d")]
+    quote = price_list.quote(items, "USD")
+    named = [(line.chain_profile_id, line.node_type, line.duration) for line in quote.items]
+    assert named == [("ethereum-mainnet", "full", "30d"), ("ethereum-mainnet", "full", "1d")]

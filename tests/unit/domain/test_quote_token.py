@@ -193,3 +193,75 @@ def test_a_token_holds_the_terms_in_which_it_is_paid(difference: dict[str, Any])
     for terms in (attrs.evolve(TERMS, **difference), None):
         with pytest.raises(QuoteMismatch, match="takes another token"):
             opened().check_terms(terms)
+
+
+# -- what the caller reads -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "refusal", "words"),
+    [
+        (
+            {"token": "nonsense"},
+            QuoteInvalid,
+            "quote_token is not from this payd, or was changed: get a new quote",
+        ),
+        (
+            {"now": LATER},
+            QuoteExpired,
+            "the quote expired at 2026-01-01 12:15:00 UTC: get a new one",
+        ),
+        (
+            {"request": attrs.evolve(REQUEST, method="card")},
+            QuoteMismatch,
+            "the quote is for other items, or for another method: get a new quote",
+        ),
+        (
+            {"request": attrs.evolve(REQUEST, currency_code="EUR")},
+            QuoteMismatch,
+            "the quote is in USD, not in EUR: get a new quote",
+        ),
+    ],
+    ids=["changed", "expired", "another request", "another currency"],
+)
+def test_a_refusal_says_what_is_wrong_and_what_to_do(
+    given: dict[str, Any], refusal: type[Exception], words: str
+) -> None:
+    with pytest.raises(refusal) as refused:
+        opened(**given)
+    assert str(refused.value) == words
+
+
+def test_a_token_of_another_version_or_token_is_refused_in_words() -> None:
+    body = bytes([2]) + bytes(200)
+    signed = body + hmac.digest(KEY.encode(), body, "sha256")
+    with pytest.raises(QuoteInvalid) as invalid:
+        opened(base64.urlsafe_b64encode(signed).rstrip(b"=").decode())
+    assert str(invalid.value) == (
+        "quote_token was made by another version of payd: get a new quote"
+    )
+    with pytest.raises(QuoteMismatch) as mismatch:
+        opened().check_terms(None)
+    assert str(mismatch.value) == (
+        "the method takes another token than at the time of the quote: get a new quote"
+    )
+
+
+def test_a_request_may_name_the_currency_of_its_quote() -> None:
+    named = opened(request=attrs.evolve(REQUEST, currency_code="USD"))
+    assert named == opened()
+    assert named.quote.items[1].unit_price == Money(currency_code="USD", minor_units=640)
+
+
+def test_a_token_that_was_given_is_good_after_an_update_of_payd() -> None:
+    assert sign_quote(REQUEST, answer(), KEY) == (
+        "AQAGR1KKsNkAVVNE0e4_0fbzqKVewZHp_cs2LsNKsVHLYTYbwKJGKPXwX8GNpZ4u08WWjrNNnft2kLeP4YMOoob43T8x"
+        "vgFbU9hhYAIAAAAAAAA6NAAAAAAAAAKAYWJhYmFiYWJhYmFiYWJhYmFiYWJhYmFiYWJhYmFiYWJhYmFiYWJhYmFiYWJh"
+        "YmFiYWJhYmFiYWJhYmFiYWJhYqjpofzOi1vD9UJd4-GlKu3_RwYwH5hF3FqkoIhha5Jm"
+    )
+
+
+@pytest.mark.parametrize("length", range(1, 65))
+def test_a_token_of_every_length_is_read(length: int) -> None:
+    locked = opened(sign_quote(REQUEST, answer(pricing_version="v" * length), KEY))
+    assert locked.quote.pricing_version == "v" * length

@@ -35,3 +35,8 @@ def test_the_tags_of_a_sequence_are_all_different_and_look_random() -> None:
 @given(NUMBERS)
 def test_another_key_makes_other_tags(number: int) -> None:
     assert tag_of(number, b"a" * 16) != tag_of(number, b"b" * 16)
+
+
+def test_the_tag_of_a_number_is_the_same_in_every_version_of_payd() -> None:
+    tags = [tag_of(number, b"k" * 16) for number in (0, 1, 2**TAG_BITS - 1)]
+    assert tags == [109658861708324, 42954451782639, 160863513847374]

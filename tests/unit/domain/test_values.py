@@ -110,9 +110,10 @@ def test_instructions_that_nobody_could_follow_are_refused(fields: Any) -> None:
     [
         {"kind": ShowKind.TEXT, "payload": "Pay at the desk."},
         {"kind": ShowKind.BANK_TRANSFER, "fields": (ShowField(label="IBAN", value="DE02"),)},
+        {"kind": ShowKind.QR, "payload": "x"},
         {"kind": ShowKind.QR, "payload": "x" * QR_BYTES_MAX},
     ],
-    ids=["a text", "lines", "the longest code"],
+    ids=["a text", "lines", "the shortest code", "the longest code"],
 )
 def test_instructions_are_a_text_or_lines_or_a_code(fields: Any) -> None:
     assert Show(**fields).fields == fields.get("fields", ())
@@ -146,3 +147,9 @@ def test_i15_a_fingerprint_is_that_of_every_version_before(asked_for: InitiateRe
         del asked["currency_code"]
     meaning = json.dumps(asked, sort_keys=True, separators=(",", ":"))
     assert asked_for.fingerprint() == hashlib.sha256(meaning.encode()).digest()
+
+
+def test_what_shows_nothing_is_refused_in_words() -> None:
+    with pytest.raises(ValueError, match=r".") as refused:
+        Show(kind=ShowKind.TEXT)
+    assert str(refused.value) == "show: has neither a payload nor fields"
