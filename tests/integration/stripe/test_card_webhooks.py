@@ -237,14 +237,21 @@ def test_what_cannot_be_stored_is_refused_and_stripe_comes_back_with_it(shop: Sh
     assert shop.subjects(payment.id) == ["payment.completed"]
 
 
+#: Only a superuser may end a worker of autovacuum.
+END_CLIENTS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = $1 AND backend_type = 'client backend'
+"""
+
+
 @contextlib.contextmanager
 def locked_out(place: Place) -> Iterator[None]:
     """As if this database were away; the tests' other databases stay."""
     name = urlsplit(place.database).path.removeprefix("/")
     server = attrs.evolve(place, database=place.database.removesuffix(name) + "postgres")
     rows(server, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-    rows(server, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
     try:
+        rows(server, END_CLIENTS, name)
         yield
     finally:
         rows(server, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
