@@ -1,16 +1,23 @@
 """ForgetCustomer: personal data goes everywhere, once, and only when nothing is open."""
 
+from collections.abc import Collection, Sequence
+from uuid import UUID
+
+import attrs
 import pytest
+from support.memory import MemoryPersonalData
+from support.memory.store import MemoryStore
 from unit.service.fakes import Died
 from unit.service.world import USD_1, World
 
 from payd.domain.decide import FORGOTTEN
 from payd.domain.errors import CustomerHasOpenPayments, CustomerNotFound, IdempotencyKeyReused
 from payd.domain.evidence import Observation, Receipt, ReceiptState
-from payd.domain.forget import Forgotten
+from payd.domain.forget import Forgotten, RetainedEvent
 from payd.domain.payment import Customer, Origin, Payment, Status
 from payd.domain.refund import RefundState
 from payd.domain.request import ForgetRequest
+from payd.ports import SearchedReports, Traces
 from payd.service import forget_customer
 
 OPERATOR = Origin(actor="operator:alice", certificate="alice")
@@ -111,8 +118,75 @@ async def test_payments_are_forgotten_in_batches(monkeypatch: pytest.MonkeyPatch
     world = World()
     for number in range(5):
         await pay(world, number)
-    assert (await forget(world)).erased["payments"] == 5
+    done = await forget(world)
+    assert (done.payments, done.erased["payments"], done.erased["inbox"]) == (5, 5, 5)
     assert PLANTED not in personal(world)
+
+
+async def test_of_all_batches_the_newest_retained_events_are_listed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(forget_customer, "_BATCH", 1)
+    monkeypatch.setattr(forget_customer, "EVENTS_MAX", 2)
+    world = World()
+    payments = []
+    for number in (1, 2, 3):
+        payments.append(await pay(world, number))
+        world.clock.move(seconds=1)
+    done = await forget(world)
+    newest = [payments[2].id, payments[1].id]
+    assert [event.payment_id for event in done.retained] == newest
+
+
+class WatchedPersonalData(MemoryPersonalData):
+    """Notes what is asked of it; each payment has a report that only its trail names."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__(store)
+        self.events_max: list[int] = []
+        self.searched: list[Traces] = []
+        self.customers: list[str] = []
+
+    async def retained_events(
+        self, payment_ids: Collection[UUID], limit: int
+    ) -> Sequence[RetainedEvent]:
+        self.events_max.append(limit)
+        return await super().retained_events(payment_ids, limit)
+
+    async def traces(self, customer_id: str, payment_ids: Collection[UUID]) -> Traces:
+        self.customers.append(customer_id)
+        found = await super().traces(customer_id, payment_ids)
+        return attrs.evolve(found, report_ids=frozenset(one.int for one in payment_ids))
+
+    async def erase_reports(self, traces: Traces, after: int, *, erase: bool) -> SearchedReports:
+        self.searched.append(traces)
+        return await super().erase_reports(traces, after, erase=erase)
+
+
+async def test_the_inbox_is_searched_for_the_traces_of_the_customer_and_all_payments(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(forget_customer, "_BATCH", 1)
+    world = World()
+    payments = [await pay(world, number) for number in (1, 2)]
+    watched = WatchedPersonalData(world.store)
+    world.forgets = attrs.evolve(world.forgets, personal=watched)
+
+    await forget(world)
+
+    for traces in watched.searched:
+        assert {ADA.email, *(str(one.id) for one in payments)} <= traces.names
+        assert traces.report_ids == {one.id.int for one in payments}
+    assert set(watched.customers) == {"ada"}
+
+
+async def test_no_more_events_are_read_than_are_listed() -> None:
+    world = World()
+    await pay(world)
+    watched = WatchedPersonalData(world.store)
+    world.forgets = attrs.evolve(world.forgets, personal=watched)
+    await forget(world)
+    assert watched.events_max == [forget_customer.EVENTS_MAX]
 
 
 @pytest.mark.parametrize("point", ["settle.before_commit", "settle.after_commit"])
@@ -157,7 +231,8 @@ async def test_an_event_that_waits_to_be_published_keeps_its_content() -> None:
     world = World()
     world.publisher.is_away = True
     payment = await world.payment_in(Status.COMPLETED)
-    with pytest.raises(CustomerHasOpenPayments, match=f"event of payment {payment.id}"):
+    why = f"^an event of payment {payment.id} is not published yet: wait for the end"
+    with pytest.raises(CustomerHasOpenPayments, match=why):
         await forget(world, customer_id="user-1")
 
 
@@ -181,8 +256,9 @@ async def test_a_report_that_waits_is_left_and_counted() -> None:
 
 
 async def test_an_unknown_customer_is_refused() -> None:
-    with pytest.raises(CustomerNotFound):
+    with pytest.raises(CustomerNotFound, match=r"^no customer has this id$") as refused:
         await forget(World(), customer_id="nobody")
+    assert refused.value.metadata == {"customer_id": "nobody"}
 
 
 # -- afterwards ------------------------------------------------------------------------------

@@ -7,22 +7,27 @@ import attrs
 import pytest
 from support.prices import one_currency
 from unit.service.fakes import FakeProviders
+from unit.service.situations import in_tokens, on_a_chain, receipt, received
 from unit.service.world import FULL_30D, USDC, World
 
 from payd.domain.errors import (
     CurrencyNotSupported,
     InvalidField,
     PaymentNotFound,
+    RefundNotFound,
     UnknownMethod,
     UnknownProduct,
 )
-from payd.domain.money import Money
-from payd.domain.payment import LineItem
+from payd.domain.money import Money, TokenTerms
+from payd.domain.page import Position
+from payd.domain.payment import LineItem, Status
 from payd.domain.pricing import Quote
-from payd.domain.request import Item, QuoteRequest
+from payd.domain.refund import RefundStatus
+from payd.domain.request import Item, QuoteRequest, RefundFilter
 from payd.plugins.amounts import AmountRule
 from payd.plugins.interface import Method
 from payd.ports import Registered
+from payd.service import query
 from payd.service.query import check_amounts, token_terms
 
 
@@ -34,12 +39,56 @@ async def test_a_payment_is_found_by_its_id_and_by_its_key(world: World) -> None
 
 
 async def test_what_does_not_exist_is_not_found(world: World) -> None:
-    with pytest.raises(PaymentNotFound) as refusal:
-        await world.query.get(UUID(int=7))
-    assert refusal.value.metadata == {"payment_id": str(UUID(int=7))}
+    unknown = UUID(int=7)
+    with pytest.raises(PaymentNotFound, match=r"^no payment has this id$") as refusal:
+        await world.query.get(unknown)
+    assert refusal.value.metadata == {"payment_id": str(unknown)}
+    with pytest.raises(RefundNotFound, match=r"^no refund has this id$") as no_refund:
+        await world.query.get_refund(unknown)
+    assert no_refund.value.metadata == {"refund_id": str(unknown)}
 
-    with pytest.raises(PaymentNotFound):
+    with pytest.raises(PaymentNotFound, match=r"^no payment has this idempotency key$"):
         await world.query.get_by_key("key-1")
+    with pytest.raises(RefundNotFound, match=r"^no refund has this idempotency key$"):
+        await world.query.get_refund_by_key("refund-1")
+
+
+async def test_a_payment_comes_with_its_newest_receipts_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(query, "RECEIPTS_MAX", 1)
+    chain = on_a_chain()
+    payment = await in_tokens(chain)
+    for name in ("0xaa:1", "0xbb:1"):
+        await received(chain, payment, receipt(chain, name, 1))
+    _, receipts = await chain.query.get(payment.id)
+    assert [one.id for one in receipts] == ["0xbb:1"]
+
+
+async def test_a_refund_is_found_with_its_payment_by_its_id_and_by_its_key(world: World) -> None:
+    refund = await world.refund_in(RefundStatus.SUCCEEDED)
+    payment, found = await world.query.get_refund(refund.id)
+
+    assert (payment.refunds, found) == ((refund,), refund)
+    assert await world.query.get_refund_by_key("refund-1") == (payment, refund)
+
+
+async def test_refunds_are_listed_newest_first_page_after_page(world: World) -> None:
+    payment = await world.payment_in(Status.COMPLETED)
+    made = []
+    for number in range(3):
+        world.clock.move(minutes=1)
+        made.append((await world.refund(payment, idempotency_key=f"refund-{number}")).id)
+
+    every = RefundFilter()
+    first = [one for _, one in await world.query.list_refunds(every, None, 2)]
+    after = Position(first[-1].create_time, first[-1].id)
+    [(of, last)] = await world.query.list_refunds(every, after, 2)
+
+    assert [one.id for one in first] == made[:0:-1]
+    assert (of.id, last.id) == (payment.id, made[0])
+    nothing = RefundFilter(payment_id=UUID(int=7))
+    assert await world.query.list_refunds(nothing, None, 2) == []
 
 
 async def test_a_quote_prices_every_item_and_keeps_nothing(world: World) -> None:
@@ -59,9 +108,13 @@ async def test_a_quote_in_tokens_names_the_exact_base_units(world: World) -> Non
         QuoteRequest(items=(FULL_30D,), method="crypto", crypto_currency="USDC")
     )
 
-    assert quote.crypto is not None
-    assert (quote.crypto.due_base_units, quote.crypto.decimals) == (149_000_000, 6)
-    assert quote.crypto.token_address == USDC.token_address
+    assert quote.crypto == TokenTerms(
+        currency="USDC",
+        chain_id=USDC.chain_id,
+        token_address=USDC.token_address,
+        decimals=6,
+        due_base_units=149_000_000,
+    )
 
 
 @pytest.mark.parametrize(
@@ -88,13 +141,29 @@ async def test_what_has_no_price_is_refused(
 
 
 async def test_a_refusal_names_what_would_be_taken(world: World) -> None:
-    with pytest.raises(UnknownMethod) as method:
+    with pytest.raises(
+        UnknownMethod,
+        match=r"^no enabled provider takes the method 'cheque'; known are: card, crypto$",
+    ) as method:
         world.query.method("cheque")
-    assert method.value.metadata["known"] == "card, crypto"
+    assert method.value.metadata == {"method": "cheque", "known": "card, crypto"}
 
-    with pytest.raises(CurrencyNotSupported) as token:
+    with pytest.raises(
+        CurrencyNotSupported,
+        match=r"^a crypto_currency is required for method 'crypto'; supported here: USDC$",
+    ) as token:
         world.query.quote(QuoteRequest(items=(FULL_30D,), method="crypto"))
-    assert token.value.metadata["known"] == "USDC"
+    assert token.value.metadata == {"method": "crypto", "currency": "", "known": "USDC"}
+
+    world.providers.disabled = True
+    with pytest.raises(UnknownMethod, match=r"known are: none$"):
+        world.query.method("card")
+
+
+async def test_a_method_without_tokens_is_not_charged_in_one(world: World) -> None:
+    request = QuoteRequest(items=(FULL_30D,), method="card", crypto_currency="USDC")
+    with pytest.raises(CurrencyNotSupported, match=r"^'USDC' is not supported .*: none$"):
+        world.query.quote(request)
 
 
 async def test_a_refusal_says_why_where_the_method_knows() -> None:
@@ -150,8 +219,9 @@ async def test_a_token_that_is_too_coarse_for_the_amount_is_refused() -> None:
     )
 
     assert token_terms(method, Money(currency_code="USD", minor_units=100), "COARSE")
-    with pytest.raises(CurrencyNotSupported):
+    with pytest.raises(CurrencyNotSupported, match="decimals") as refused:
         token_terms(method, Money(currency_code="USD", minor_units=101), "COARSE")
+    assert refused.value.metadata == {"method": "crypto", "currency": "COARSE", "known": ""}
 
 
 async def test_the_payment_methods_are_those_of_the_enabled_providers(world: World) -> None:
@@ -171,12 +241,12 @@ async def test_a_quote_that_the_method_cannot_charge_is_refused_with_the_reason(
     rule = AmountRule(min_minor_units=50, max_minor_units=10_000)
     card = world.query.method("card")
     limited = attrs.evolve(card, method=attrs.evolve(card.method, amounts={"USD": rule}))
-    query = attrs.evolve(world.query, providers=FakeProviders(limited))
+    limited_query = attrs.evolve(world.query, providers=FakeProviders(limited))
 
     with pytest.raises(
         InvalidField, match=r"method 'card' cannot charge this: the price 149\.00 USD is above"
     ) as no:
-        query.quote(QuoteRequest(items=(FULL_30D,), method="card"))
+        limited_query.quote(QuoteRequest(items=(FULL_30D,), method="card"))
     assert no.value.field == "items"
 
 

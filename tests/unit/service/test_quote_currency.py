@@ -148,4 +148,4 @@ async def test_a_token_is_refused_when_the_method_no_longer_takes_its_currency(
 
     with pytest.raises(CurrencyNotSupported) as refused:
         await many.initiate(quote_token=quote.quote_token)
-    assert refused.value.metadata["known"] == "USD"
+    assert refused.value.metadata == {"method": "card", "currency": "EUR", "known": "USD"}

@@ -58,6 +58,13 @@ async def test_a_payment_by_token_costs_what_the_quote_said(
     assert payment.pricing_version == "prices-1"
 
 
+async def test_a_price_by_token_holds_as_long_as_the_quote_said(world: World) -> None:
+    request = QuoteRequest(items=(FULL_30D,), method="card")
+    quote = world.query.quote(request)
+    world.clock.move(minutes=5)
+    assert world.query.price(request, quote.quote_token).expire_time == quote.expire_time
+
+
 async def test_a_payment_in_tokens_is_due_as_the_quote_said(world: World) -> None:
     crypto: dict[str, Any] = {"method": "crypto", "crypto_currency": "USDC"}
     token = a_token(world, **crypto)
@@ -180,6 +187,7 @@ async def test_another_total_than_the_caller_expects_is_refused_with_both(world:
 
     refusal = await refused(world, PriceChanged, expected_total=SHOWN)
 
+    assert str(refusal) == "the price has changed: show the new total to the customer first"
     assert refusal.metadata == {
         "expected_currency_code": "USD",
         "expected_minor_units": "14900",
