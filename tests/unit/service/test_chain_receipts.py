@@ -19,12 +19,20 @@ from payd.domain.errors import (
     ReceiptNotFound,
     StoreUnavailable,
 )
-from payd.domain.evidence import Observation, ProviderStatus, Receipt, ReceiptState, Snapshot
+from payd.domain.evidence import (
+    Observation,
+    Outflow,
+    ProviderStatus,
+    Receipt,
+    ReceiptState,
+    Snapshot,
+)
 from payd.domain.payment import Origin, Payment, Status
 from payd.plugins.capabilities import Cancel as Closing
-from payd.plugins.interface import ProviderEvent
-from payd.ports import Book, Cursor, Name
+from payd.plugins.interface import Holding, ProviderEvent
+from payd.ports import Book, Cursor, Name, Reconciliation
 from payd.service import status_check
+from payd.service.audit import AUDIT, Balance
 from payd.service.reports import PARKED_MAX
 
 CHAIN = capable(cancel=Closing.NOT_CLOSABLE)
@@ -520,16 +528,12 @@ async def watched(world: World, *observations: Observation, **more: Any) -> None
     await world.intake.accept("mock", observations, cursor, **more)
 
 
-def holding(balance: int, opening: int = 0, asset: str = USDC.token_address) -> Any:
+def holding(balance: int, opening: int = 0, asset: str = USDC.token_address) -> Holding:
     """What the account holds."""
-    from payd.plugins.interface import Holding
-
     return Holding(asset=asset, opening=opening, balance=balance, at="block 7 0x77")
 
 
 async def test_books_that_balance_have_no_findings(world: World) -> None:
-    from payd.domain.evidence import Outflow
-
     payment = await in_tokens(world)
     gone = Outflow(id="o1", asset=USDC.token_address.upper(), amount=9, time=NOON)
     held = watched_receipt(a_receipt("r3", 50, state=ReceiptState.HELD), "")
@@ -545,7 +549,16 @@ async def test_books_that_balance_have_no_findings(world: World) -> None:
     result = await world.audit.work(world.provider)
 
     assert result is not None
-    assert (result.findings, result.objects) == ((), 1)
+    assert result == Reconciliation(
+        provider="mock",
+        since=NOON,
+        until=NOON,
+        start_time=NOON,
+        end_time=NOON,
+        objects=1,
+        payments=0,
+        findings=(),
+    )
     assert world.provider.audited == ["block 7"]
     assert world.results.results == [result]
 
@@ -558,10 +571,15 @@ async def test_a_difference_of_one_unit_is_named(world: World, balance: int) -> 
     result = await world.audit.work(world.provider)
 
     assert result is not None
-    [finding] = result.findings
-    assert (finding["kind"], finding["reference"]) == ("balance_differs", USDC.token_address)
-    assert f"{balance - DUE:+d}" in finding["detail"]
-    assert "block 7 0x77" in finding["detail"]
+    account = f"account {balance} at block 7 0x77"
+    assert result.findings == (
+        {
+            "kind": "balance_differs",
+            "reference": USDC.token_address,
+            "payment_id": "",
+            "detail": f"ledger {DUE}, {account}: difference {balance - DUE:+d}",
+        },
+    )
 
 
 async def test_an_asset_that_the_provider_does_not_name_is_a_difference(world: World) -> None:
@@ -571,7 +589,43 @@ async def test_an_asset_that_the_provider_does_not_name_is_a_difference(world: W
     result = await world.audit.work(world.provider)
 
     assert result is not None
-    assert "nothing (asset not reported)" in result.findings[0]["detail"]
+    account = "account nothing (asset not reported) at the cursor"
+    assert result.findings[0]["detail"] == f"ledger {DUE}, {account}: difference -{DUE}"
+
+
+async def test_an_asset_that_nobody_has_is_no_difference(world: World) -> None:
+    """As much has left as has arrived, and the provider does not name what it has none of."""
+    gone = Outflow(id="o1", asset=USDC.token_address, amount=DUE, time=NOON)
+    await watched(world, watched_receipt(a_receipt(), ""), outflows=[gone])
+    world.provider.holds = []
+    balances = await world.audit.balances(world.provider)
+    assert balances == [
+        Balance(
+            asset=USDC.token_address,
+            opening=0,
+            received=DUE,
+            outflows=DUE,
+            held=None,
+            at="the cursor",
+        )
+    ]
+    assert not balances[0].differs
+
+
+async def test_assets_are_compared_in_order_however_they_are_written(world: World) -> None:
+    """The account may hold what no receipt was in, and had it before payd watched."""
+    await watched(world, watched_receipt(a_receipt(), ""))
+    other = "0x" + "CD" * 20
+    world.provider.holds = [
+        holding(7, opening=7, asset=other),
+        holding(DUE, asset=USDC.token_address.upper()),
+    ]
+    balances = await world.audit.balances(world.provider)
+    assert balances is not None
+    assert [(one.asset, one.booked, one.differs) for one in balances] == [
+        (USDC.token_address, DUE, False),
+        (other.lower(), 7, False),
+    ]
 
 
 async def test_a_running_sum_that_is_not_the_sum_of_its_rows_is_a_finding(
@@ -579,23 +633,31 @@ async def test_a_running_sum_that_is_not_the_sum_of_its_rows_is_a_finding(
 ) -> None:
     await watched(world, watched_receipt(a_receipt(), ""))
     world.provider.holds = [holding(DUE)]
-    asset, other = USDC.token_address, "0x" + "99" * 20
+    asset, other, empty = (USDC.token_address, "0x" + "99" * 20, "0x" + "00" * 20)
 
     async def recount(provider: str) -> tuple[Book, Book]:
-        running = Book(cursor="block 7", received={asset: 5, other: 1}, outflows={})
-        return running, attrs.evolve(running, received={asset: 7, other: 1}, outflows={other: 2})
+        assert provider == "mock"
+        running = Book(
+            cursor="block 7", received={asset: 5, other: 1}, outflows={empty: 0, asset: 3}
+        )
+        received, outflows = {asset: 7, other: 1, empty: 0}, {other: 2}
+        return running, attrs.evolve(running, received=received, outflows=outflows)
 
     monkeypatch.setattr(world.store.ledger, "recount", recount)
 
     result = await world.audit.work(world.provider)
 
     assert result is not None
-    assert [(one["kind"], one["reference"]) for one in result.findings] == [
-        ("sums_differ", asset),
-        ("sums_differ", other),
-    ]
-    assert "the running sum is 5, the rows add up to 7" in result.findings[0]["detail"]
-    assert "the running sum is 0, the rows add up to 2" in result.findings[1]["detail"]
+    way_out = "run SELECT recount_ledger()"
+    differences = (
+        (asset, f"received: the running sum is 5, the rows add up to 7; {way_out}"),
+        (other, f"outflows: the running sum is 0, the rows add up to 2; {way_out}"),
+        (asset, f"outflows: the running sum is 3, the rows add up to 0; {way_out}"),
+    )
+    assert result.findings == tuple(
+        {"kind": "sums_differ", "reference": reference, "payment_id": "", "detail": detail}
+        for reference, detail in differences
+    )
 
 
 async def test_a_difference_is_a_finding_although_the_rows_cannot_be_counted(
@@ -623,6 +685,24 @@ async def test_without_an_answer_or_a_cursor_there_is_no_result(world: World) ->
     await watched(world, watched_receipt(a_receipt(), ""))
     assert await world.audit.work(world.provider) is None
     assert world.results.results == []
+
+
+async def test_an_audit_without_an_answer_is_due_again_soon(world: World) -> None:
+    [due] = await world.audit.claim_batch()
+    await world.audit.work(due)
+    world.clock.move(seconds=9)
+    assert await world.audit.claim_batch() == []
+    world.clock.move(seconds=1)
+    assert await world.audit.claim_batch() == [due]
+    world.clock.move(seconds=299)
+    assert await world.audit.claim_batch() == [], "its daemon may still be at work"
+    world.clock.move(seconds=1)
+    assert await world.audit.claim_batch() == [due]
+
+
+async def test_an_audit_leaves_the_time_of_its_start(world: World) -> None:
+    await world.audit.work(world.provider)
+    assert await world.inbox.read_cursor("mock", AUDIT) == NOON.isoformat()
 
 
 async def test_an_audit_is_due_once_a_day_for_one_daemon(world: World) -> None:

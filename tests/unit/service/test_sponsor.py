@@ -1,7 +1,6 @@
 """A wallet's transaction goes to a sponsor with what its payment still misses, if it misses any."""
 
 import contextlib
-from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -75,8 +74,21 @@ async def test_all_payments_together_have_a_limit(chain: World) -> None:
     await asking.forward(payment.id, BODY)
     with pytest.raises(RateLimited) as refused:
         await asking.forward(payment.id, BODY)
+    assert str(refused.value) == "too many ask for a sponsor"
     assert refused.value.retry_after_s == 3.0
     assert len(chain.provider.sponsor_requests) == 1
+
+
+async def test_the_last_unit_needs_a_permit_and_half_a_second_is_a_wait(chain: World) -> None:
+    async def wait_s() -> float:
+        return 0.5
+
+    payment = await waiting(chain, snapshot_received=ACTION.amount_base_units - 1)
+    asking = attrs.evolve(sponsoring(chain, payment), wait_of_all=wait_s)
+    with pytest.raises(RateLimited) as refused:
+        await asking.forward(payment.id, BODY)
+    assert refused.value.retry_after_s == 0.5
+    assert chain.provider.sponsor_requests == []
 
 
 async def test_links_of_payments_that_have_no_sponsor_or_end_use_up_no_permits(
@@ -112,7 +124,7 @@ async def test_nothing_is_left_of_a_payment_that_waits_no_more(
     chain: World, changes: dict[str, Any]
 ) -> None:
     if "expire_time" in changes:
-        changes = {"expire_time": chain.clock.now() - timedelta(microseconds=1)}
+        changes = {"expire_time": chain.clock.now()}
     payment = await waiting(chain, **changes)
     await sponsoring(chain, payment).forward(payment.id, BODY)
     assert chain.provider.sponsor_requests[0].left == 0
@@ -121,14 +133,16 @@ async def test_nothing_is_left_of_a_payment_that_waits_no_more(
 async def test_there_is_no_sponsor_where_none_is_offered(chain: World) -> None:
     payment = await waiting(chain)
     without_action = attrs.evolve(payment, next_action=None)
+    no_transfer = "no payment asks for a transfer here"
+    no_sponsor = "nobody pays the fee of this payment's transfer"
     cases = [
-        (sponsoring(chain, payment), uuid4()),
-        (sponsoring(chain, payment, USDC), payment.id),
-        (sponsoring(chain, without_action), payment.id),
-        (sponsoring(chain, attrs.evolve(payment, method="gone")), payment.id),
+        (sponsoring(chain, payment), uuid4(), no_transfer),
+        (sponsoring(chain, without_action), payment.id, no_transfer),
+        (sponsoring(chain, payment, USDC), payment.id, no_sponsor),
+        (sponsoring(chain, attrs.evolve(payment, method="gone")), payment.id, no_sponsor),
     ]
-    for use_case, payment_id in cases:
-        with pytest.raises(PaymentNotFound):
+    for use_case, payment_id, why in cases:
+        with pytest.raises(PaymentNotFound, match=f"^{why}$"):
             await use_case.forward(payment_id, BODY)
     assert chain.provider.sponsor_requests == []
 
@@ -138,4 +152,6 @@ async def test_a_provider_without_an_answer_is_to_be_asked_again(chain: World) -
     chain.provider.sponsored = None
     with pytest.raises(ProviderUnavailable) as refused:
         await sponsoring(chain, payment).forward(payment.id, BODY)
+    assert str(refused.value) == "nobody can be asked to pay the fee now"
     assert refused.value.retry_after_s == 1.0
+    assert refused.value.metadata == {"provider": "mock"}

@@ -12,7 +12,7 @@ from payd.codec.messages import payment_message
 from payd.domain.next_action import CryptoTransfer
 from payd.domain.payment import Payment, Status
 from payd.plugins.interface import CryptoCurrency
-from payd.service.wallet_request import wallet_request
+from payd.service.wallet_request import request_of_method, wallet_request
 
 MEMO = b"81H455VB4PEX5VSKNK084SN02Q3RAVHX"
 RECEIVER = "0x" + "7e" * 20
@@ -113,3 +113,36 @@ async def test_it_names_payds_own_address_where_the_provider_knows_a_sponsor(cha
     assert json.loads(request)["params"][0]["feePayer"] == "https://pay.example/pay/token/fee"
     without_pages = wallet_request(await waiting(chain), offered)
     assert "feePayer" not in json.loads(without_pages)["params"][0]
+
+
+async def test_the_page_of_a_sponsored_payment_comes_before_the_service(chain: World) -> None:
+    payment, page = await waiting(chain), "https://pay.example/pay/token"
+    served = attrs.evolve(TRANSFERABLE, fee_payer_url="https://fees.example")
+
+    def fee_payer(token: CryptoCurrency, page_url: str) -> str:
+        request = wallet_request(payment, offering(chain, token), page_url)
+        return str(json.loads(request)["params"][0]["feePayer"])
+
+    assert fee_payer(attrs.evolve(served, is_sponsored=True), page) == f"{page}/fee"
+    assert fee_payer(attrs.evolve(served, is_sponsored=True), "") == "https://fees.example"
+    assert fee_payer(served, page) == "https://fees.example"
+
+
+async def test_it_is_the_same_where_the_method_is_known(chain: World) -> None:
+    payment = await waiting(chain)
+    offered = offering(chain, attrs.evolve(TRANSFERABLE, is_sponsored=True))
+    method = offered.by_method("crypto").method
+    assert request_of_method(payment, method) == wallet_request(payment, offered)
+    assert request_of_method(attrs.evolve(payment, next_action=None), method) == ""
+
+
+async def test_it_asks_for_the_last_unit(chain: World) -> None:
+    payment = await waiting(chain, snapshot_received=148_999_999)
+    request = wallet_request(payment, offering(chain, TRANSFERABLE))
+    assert json.loads(request)["params"][0]["amount"] == "0.000001"
+
+
+async def test_a_transfer_without_a_memo_is_asked_for_without_one(chain: World) -> None:
+    payment = await waiting(chain, next_action=attrs.evolve(ACTION, memo=""))
+    request = wallet_request(payment, offering(chain, TRANSFERABLE))
+    assert "memo" not in json.loads(request)["params"][0]
