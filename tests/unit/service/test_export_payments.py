@@ -48,10 +48,11 @@ def counts(page: Page[DaySums]) -> list[tuple[int, str, int]]:
 @pytest.mark.parametrize("step", [1, 2, 3, 100])
 async def test_a_day_is_summed_in_as_many_steps_as_it_needs(step: int) -> None:
     payments = [(BEGIN + n * HOUR, (DOLLAR, EURO)[n % 2]) for n in range(1, 48)]
-    use_case = ExportPayments(accounts=ScriptedAccounts(payments, step))
+    accounts = ScriptedAccounts(payments, step)
 
-    page = await use_case.days(JANUARY, None)
+    page = await ExportPayments(accounts=accounts).days(JANUARY, None)
 
+    assert accounts.asked[0] == Position(BEGIN, UUID(int=0))
     assert counts(page) == [(1, "EUR", 12), (1, "USD", 11), (2, "EUR", 12), (2, "USD", 11)]
     assert page.next is None
     assert {one.sums.amounts.gross for one in page.items} == {1200, 1100}
@@ -71,10 +72,23 @@ async def test_a_page_ends_with_the_day_that_makes_it_full(
     assert (counts(rest), rest.next) == ([], None)
 
 
+@pytest.mark.parametrize(("most", "days"), [(24, 2), (25, 3)])
+async def test_a_page_is_full_with_as_many_movements_as_it_may_have(
+    monkeypatch: pytest.MonkeyPatch, most: int, days: int
+) -> None:
+    monkeypatch.setattr(export_payments, "MOVEMENTS_MAX", most)
+    payments = [(BEGIN + n * HOUR, EURO) for n in range(1, 120, 2)]
+    page = await ExportPayments(accounts=ScriptedAccounts(payments, 5)).days(JANUARY, None)
+    assert [day for day, _, _ in counts(page)] == [1, 2, 3][:days]
+
+
 async def test_a_page_has_a_month_at_most() -> None:
     year = Period(first=date(2026, 1, 1), last=date(2026, 12, 31))
     accounts = ScriptedAccounts([(BEGIN + HOUR, EURO), (year.end - HOUR, EURO)], 5)
     use_case = ExportPayments(accounts=accounts)
+    january = await use_case.days(year, None)
+    assert january.next == Position(datetime(2026, 2, 1, tzinfo=UTC), UUID(int=0))
+    accounts.asked.clear()
     found, after, pages = [], None, 0
     while True:
         page = await use_case.days(year, after)

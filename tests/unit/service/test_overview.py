@@ -1,7 +1,10 @@
 """The operator's first look: the days that were asked for, today included, and all that waits."""
 
+import time
+from collections.abc import Iterator
 from datetime import timedelta
 
+import pytest
 from unit.service.world import World
 
 from payd.domain.payment import Status
@@ -21,6 +24,23 @@ async def test_an_overview_counts_the_payments_of_its_days(world: World) -> None
     assert one.day == world.clock.now().date()
     assert [each.payments for each in both.sums] == [1, 2]
     assert today.time == world.clock.now()
+
+
+@pytest.fixture
+def far_east() -> Iterator[None]:
+    """A host on whose clock it is tomorrow at noon UTC."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "Etc/GMT-14")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("far_east")
+async def test_a_day_is_one_of_utc_wherever_payd_runs(world: World) -> None:
+    await world.initiate()
+    assert world.clock.now().hour == 12
+    assert [one.payments for one in (await world.overview.overview(1)).sums] == [1]
 
 
 async def test_an_overview_says_what_waits_and_how_the_daemon_is(world: World) -> None:

@@ -67,7 +67,7 @@ async def test_the_trail_of_the_payment_says_who_put_its_event_back(world: World
     payment, event = await published(world)
     letter = bury(world, 3, event)
 
-    assert await world.replays.replay([3, 4], ADA) == [3]
+    assert await world.replays.replay([2, 3, 4], ADA) == [3]
 
     assert world.dead_letters.replayed == [letter]
     *_, last = await world.store.audit_trail(payment.id)
@@ -99,6 +99,15 @@ async def test_a_letter_is_about_a_payment_if_payd_has_published_its_event(world
     one, none = await world.letters.get(20), await world.letters.get(21)
     assert one is not None
     assert (one.payment_id, none) == (payment.id, None)
+
+
+async def test_letters_are_read_in_pages_after_a_position(world: World) -> None:
+    _, event = await published(world)
+    for sequence in (1, 2, 3, 4):
+        bury(world, sequence, event)
+    page = await world.letters.read(1, 2)
+    assert [letter.sequence for letter in page.letters] == [2, 3]
+    assert (page.next, page.total) == (3, 4)
 
 
 async def test_what_nothing_proves_goes_back_without_a_row_in_any_trail(world: World) -> None:

@@ -37,8 +37,22 @@ async def test_the_money_that_arrived_is_shown() -> None:
 
 
 async def test_an_unknown_payment_is_not_shown(world: World) -> None:
-    with pytest.raises(PaymentNotFound):
-        await showing(world)[0].get(UUID(int=404))
+    unknown = UUID(int=404)
+    with pytest.raises(PaymentNotFound, match=r"^no payment has this id$") as refused:
+        await showing(world)[0].get(unknown)
+    assert refused.value.metadata == {"payment_id": str(unknown)}
+
+
+async def test_the_first_unit_is_shown_and_of_many_transfers_the_newest_twenty() -> None:
+    world = on_a_chain()
+    payment = await in_tokens(world)
+    await received(world, payment, receipt(world, "r00", 1))
+    show, _ = showing(world)
+    assert [one.id for one in (await show.get(payment.id)).receipts] == ["r00"]
+    for number in range(1, 21):
+        await received(world, payment, receipt(world, f"r{number:02}", 1))
+    shown = await show.get(payment.id)
+    assert [one.id for one in shown.receipts] == [f"r{number:02}" for number in range(1, 21)]
 
 
 async def test_a_newer_version_is_named(world: World) -> None:
@@ -46,7 +60,7 @@ async def test_a_newer_version_is_named(world: World) -> None:
     newer = attrs.evolve(payment, version=payment.version + 2)
     show, changes = showing(world, newer)
     assert await show.newer(payment.id, payment.version, 25.0) == newer.version
-    assert changes.watched_from == [payment.version]
+    assert (changes.watched_ids, changes.watched_from) == ([payment.id], [payment.version])
     assert not changes.is_watched
 
 

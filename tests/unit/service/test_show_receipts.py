@@ -12,11 +12,13 @@ from unit.service.world import CALLER, USDC, World
 from payd.domain.evidence import ProviderStatus, Receipt, ReceiptState
 from payd.domain.payment import Payment, Status
 from payd.plugins.interface import CryptoCurrency
+from payd.service import show_receipts
 from payd.service.show_receipts import (
     RECEIPTS_MAX,
     ShowReceipts,
     token_of,
     transaction_page,
+    web_address,
 )
 from payd.transport.grpc.handlers import Handlers
 from payd.transport.grpc.one_call import Call
@@ -111,6 +113,18 @@ async def test_of_a_flood_the_newest_are_shown_and_all_are_counted(chain: World)
     ]
 
 
+async def test_the_newest_receipts_are_read_where_they_are_not_given(
+    chain: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(show_receipts, "RECEIPTS_MAX", 2)
+    payment = await in_tokens(chain)
+    show = ShowReceipts(receipts=chain.store.ledger, providers=chain.providers)
+    for number in range(3):
+        await received(chain, payment, receipt(chain, f"r{number}", 1))
+    shown = await show.receipts_of(await chain.newest(payment))
+    assert ([one.id for one in shown.newest], shown.total) == (["r1", "r2"], 3)
+
+
 # -- the page in an explorer -----------------------------------------------------------------------
 
 
@@ -143,6 +157,19 @@ def test_only_a_page_of_the_web_is_linked(
     assert transaction_page(token, paid_by(transaction)) == page
 
 
+@pytest.mark.parametrize(
+    ("url", "is_web"),
+    [
+        ("https://a.example/x", True),
+        ("http://a.example/x", True),
+        ("https:///x", False),
+        ("ftp://a.example/x", False),
+    ],
+)
+def test_a_web_address_has_a_scheme_of_the_web_and_a_host(url: str, is_web: bool) -> None:
+    assert web_address(url) == (url if is_web else "")
+
+
 async def test_a_payment_in_no_token_has_no_explorer(chain: World) -> None:
     registered = chain.providers.by_method("crypto")
     assert registered is not None
@@ -165,6 +192,13 @@ async def test_the_link_is_that_of_the_token_that_is_due(chain: World) -> None:
         return (await show.receipts_of(await chain.newest(payment))).pages.get("0xaa:1", "")
 
     assert await page(EXPLORED) == f"https://explore.example/tx/{HASH}"
+    upper = EXPLORED.token_address.upper()
+    assert await page(attrs.evolve(EXPLORED, token_address=upper)) != ""
     assert await page(attrs.evolve(EXPLORED, chain_id=1), EXPLORED) != ""
     assert await page(attrs.evolve(EXPLORED, chain_id=1)) == ""
     assert await page() == ""
+
+    chain.providers.disabled = True
+    show = ShowReceipts(receipts=chain.store.ledger, providers=chain.providers)
+    shown = await show.receipts_of(await chain.newest(payment))
+    assert (shown.total, shown.pages) == (1, {})
