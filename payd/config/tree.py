@@ -403,7 +403,7 @@ class Providers(Section):
 
     failure_mode: Literal["strict", "degraded"] = setting(
         "degraded",
-        "A provider that fails to start stops the daemon (strict) or only its methods (degraded).",
+        "A provider with a defect stops the daemon's start (strict) or only its methods (degraded).",
         production="strict",
     )
     named: Annotated[Mapping[str, Provider], AfterValidator(MappingProxyType)] = Field(

@@ -14,7 +14,7 @@ import trio
 from payd import telemetry
 from payd.config import EXIT_BAD_CONFIGURATION, Config, ConfigError, unencrypted_connections
 from payd.daemon.reload import ReloadRequests, open_reloads
-from payd.providers.discovery import NotStarted, PluginError
+from payd.providers.discovery import PluginError
 from payd.providers.loop_monitor import resisting
 
 _log = telemetry.get_logger(__name__)
@@ -47,7 +47,7 @@ def serve(run: Run, config: Config, reload: Callable[[], Config]) -> int:
     code = 0
     try:
         trio.run(_serve_until_signal, run, config, reload)
-    except* (NotStarted, OSError) as failures:
+    except* OSError as failures:
         _log_failures(failures)
         code = 1
     except* (ConfigError, PluginError) as failures:

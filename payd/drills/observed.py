@@ -255,11 +255,14 @@ async def _objects(config: Config) -> Sequence[tuple[str, RemoteObject]]:
         enabled_plugins(config),
         environment=config.environment,
         clock=SystemClock(),
-        failure_mode=FailureMode.DEGRADED,
+        failure_mode=FailureMode.STRICT,
         log_of=telemetry.get_logger,
         random=random.random,
     ) as providers:
         for fence in providers.fences:
+            state = fence.state()
+            if not state.running:
+                raise ConnectionError(f"{fence.name} does not start: {state.last_error}")
             if fence.can_list_objects:
                 found += [(fence.name, one) for one in await _listed(fence)]
     return found

@@ -70,13 +70,6 @@ class PluginError(Exception):
         self.what_to_do = what_to_do
 
 
-class NotStarted(PluginError):
-    """A provider did not start, for a reason that may pass, such as an outage of its remote side.
-
-    In STRICT mode it ends the daemon, which its service manager then starts again.
-    """
-
-
 class SettingsInvalid(PluginError):
     """Settings are invalid: `wrong` has each one's name, empty for several at once, and why."""
 

@@ -21,7 +21,6 @@ from payd.providers.credentials import Credentials
 from payd.providers.discovery import (
     CheckedPlugin,
     EnabledPlugin,
-    NotStarted,
     PluginError,
     check_plugin,
     import_modules,
@@ -102,9 +101,10 @@ async def open_providers(  # noqa: PLR0913 - each thing of the daemon that a pro
     """Load and build the enabled providers; close them in reverse order at the end.
 
     `log_of`, `metrics_of` and `read_cursor` (the cursor of its watch) take a provider's name.
-    In STRICT mode, raises PluginError for the first plugin that failed, which is NotStarted if that
-    may pass. Otherwise such a provider is built again until it serves, and the others that failed
-    are left out. Two providers of one method are a failure of the second. `stop` ends factories.
+    A provider that does not start, for a reason that may pass, is built again until it serves. In
+    STRICT mode, raises PluginError for the first plugin that failed otherwise; in the other mode
+    these are left out. Two providers of one method are a failure of the second. `stop` ends
+    factories.
     """
     is_strict, recursion_limit = failure_mode is FailureMode.STRICT, sys.getrecursionlimit()
     stop = trio.Event() if stop is None else stop
@@ -144,7 +144,7 @@ async def open_providers(  # noqa: PLR0913 - each thing of the daemon that a pro
                 end = await _started(fence, nursery, stop)
                 if end is None or end.may_pass:
                     serving.append(_Serving(plugin=plugin, fence=fence))
-                if end is not None and not stop.is_set() and (is_strict or not end.may_pass):
+                elif not stop.is_set():
                     failed.append(_not_built(plugin.name, end))
                 if failed and is_strict:
                     break
@@ -269,8 +269,7 @@ async def _built(
 
 
 def _not_built(name: str, end: End) -> PluginError:
-    kind = NotStarted if end.may_pass else PluginError
-    return kind(name, f"cannot start: {end.why}", "check its settings and its remote side")
+    return PluginError(name, f"cannot start: {end.why}", "check its settings and its remote side")
 
 
 def _opened(serving: Sequence[_Serving], failed: Sequence[PluginError]) -> OpenProviders:

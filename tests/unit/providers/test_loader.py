@@ -17,7 +17,6 @@ from payd.domain.evidence import NotAttempted
 from payd.plugins import SDK_VERSION, NoMetrics
 from payd.providers.discovery import (
     EnabledPlugin,
-    NotStarted,
     PluginError,
     commands_of,
     configured,
@@ -324,8 +323,9 @@ async def test_a_broken_plugin_fails_with_its_name_and_reason_and_the_others_go_
     ],
     ids=lambda value: value,
 )
+@pytest.mark.parametrize("mode", FailureMode)
 async def test_a_provider_that_cannot_start_now_is_built_again_until_it_serves(
-    install: Install, autojump_clock: MockClock, failure: str, why: str
+    install: Install, autojump_clock: MockClock, mode: FailureMode, failure: str, why: str
 ) -> None:
     install("red", factory=f"if len(LIFE) < 3: {failure}")
     install("good")
@@ -343,7 +343,7 @@ async def test_a_provider_that_cannot_start_now_is_built_again_until_it_serves(
         assert red.state().running
         assert (await red.create(an_operation())).error is None
 
-    await load("red", "good", look=look)
+    await load("red", "good", mode=mode, look=look)
     assert sys.modules["red_provider_toy"].LIFE == ["red up"] * 3 + ["red down"]
 
 
@@ -371,23 +371,6 @@ async def test_a_stop_during_the_start_waits_for_no_factory(
         await load("good", "red", "blue", mode=mode, look=look, stop=stop)
     assert trio.current_time() == 1
     assert sys.modules["good_provider_toy"].LIFE == ["good up", "good down"]
-
-
-@pytest.mark.parametrize(
-    "failure", ["raise RuntimeError('no route')", "await trio.sleep_forever()"]
-)
-async def test_strict_mode_ends_the_start_and_says_that_the_reason_may_pass(
-    install: Install, autojump_clock: MockClock, failure: str
-) -> None:
-    install("good")
-    install("red", factory=failure)
-    install("late")
-    start = trio.current_time()
-    with pytest.raises(NotStarted, match="provider red: cannot start: "):
-        await load("good", "red", "late", mode=FailureMode.STRICT)
-    assert trio.current_time() - start <= 10
-    assert sys.modules["good_provider_toy"].LIFE == ["good up", "good down"]
-    assert sys.modules["late_provider_toy"].LIFE == [], "the start has failed already"
 
 
 @pytest.mark.parametrize(
