@@ -38,7 +38,8 @@ def now(state_dir: Path | None, as_json: bool) -> None:
     _show(_ask(state_dir, "GET", "/"), as_json)
 
 
-@clock.command()
+# A negative span is no option, but a span that is refused.
+@clock.command(context_settings={"ignore_unknown_options": True})
 @click.argument("span", metavar="DURATION", type=Span())
 @_options
 def advance(span: timedelta, state_dir: Path | None, as_json: bool) -> None:

@@ -322,7 +322,10 @@ class Recovery(Section):
         60.0, "Seconds after which a claimed payment can be claimed again.", ge=5, le=3600
     )
     scan_interval_s: float = setting(
-        600.0, "Seconds between scans of a provider's event list.", gt=0, le=86_400
+        600.0,
+        "Seconds between scans of a provider's event list; `payd restored` needs more than 60.",
+        gt=0,
+        le=86_400,
     )
     reconcile_interval_s: float = setting(
         86_400.0, "Seconds between reconciliations with a provider.", gt=0, le=604_800
@@ -403,7 +406,7 @@ class Providers(Section):
 
     failure_mode: Literal["strict", "degraded"] = setting(
         "degraded",
-        "A provider with a defect stops the daemon's start (strict) or only its methods (degraded).",
+        "A provider with a defect stops the start (strict) or only its methods (degraded).",
         production="strict",
     )
     named: Annotated[Mapping[str, Provider], AfterValidator(MappingProxyType)] = Field(

@@ -1,7 +1,5 @@
 """What becomes of a dispute: the same for every order and repetition of its reports. Pure."""
 
-from datetime import datetime
-
 import attrs
 
 from payd.domain.attention import Attention
@@ -32,8 +30,9 @@ def learn_dispute(payment: Payment, dispute: Dispute) -> Payment:
     return attrs.evolve(payment, disputes=tuple(ordered))
 
 
-def _weight(dispute: Dispute) -> tuple[int, datetime, int, int, str, str, datetime, datetime]:
+def _weight(dispute: Dispute) -> tuple[object, ...]:
     """Of two reports the one with more weight wins, in whatever order they came."""
+    due = dispute.evidence_due_time
     return (
         _STAGE[dispute.status],
         dispute.as_of,
@@ -42,7 +41,7 @@ def _weight(dispute: Dispute) -> tuple[int, datetime, int, int, str, str, dateti
         dispute.asset,
         dispute.reason,
         dispute.open_time,
-        dispute.evidence_due_time or dispute.open_time,
+        (due is not None, due),
     )
 
 

@@ -321,8 +321,6 @@ class RefundCanceled:
     """A person withdraws a refund that was not sent yet."""
 
     refund_id: UUID
-    #: The person, as in the audit trail.
-    by: str
     note: str
 
 

@@ -102,7 +102,8 @@ def _wrong_row(
             key = ".".join(("prices", *row.product[:depth]))
             yield PriceProblem(key=key, line=line, what=f"{_PARTS[depth - 1]} {wrong}")
     if currency in seen:
-        wrong = f"is a duplicate: the product already has a price in {currency}"
+        price = f"a price in {currency}" if currency else "a price"
+        wrong = f"is a duplicate: the product already has {price}"
     elif row.currency is not None and codes and row.currency not in codes:
         wrong = f"is not a currency of the list ({', '.join(codes)}): add it to `currencies`"
     else:

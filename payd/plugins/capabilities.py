@@ -11,7 +11,8 @@ class Lookup(enum.Enum):
 
     Attributes:
         NONE: It proves nothing, whatever it finds.
-        AUTHORITATIVE: A found object is proven; finding nothing proves nothing.
+        AUTHORITATIVE: A found object is proven. Finding nothing proves nothing before the payment's
+            expiry; after it, that nothing can be paid any more.
         INCLUDING_ABSENCE: Finding nothing proves that nothing was created.
     """
 

@@ -31,6 +31,6 @@ class CancelRefund:
         if found is None:
             raise RefundNotFound("no refund has this id", refund_id=str(refund_id))
         payment, _ = found
-        evidence = RefundCanceled(refund_id=refund_id, by=origin.actor, note=note)
+        evidence = RefundCanceled(refund_id=refund_id, note=note)
         payment = await self.settle.settle(payment, evidence, origin)
         return payment, refund_of(payment, refund_id)

@@ -105,7 +105,7 @@ money_back: st.SearchStrategy[Evidence] = st.one_of(
     refund_requests,
     refund_answers,
     st.builds(RefundApproved, refund_id=refund_ids, by=texts, note=texts),
-    st.builds(RefundCanceled, refund_id=refund_ids, by=texts, note=texts),
+    st.builds(RefundCanceled, refund_id=refund_ids, note=texts),
     st.builds(
         AttentionResolved, reasons=st.frozensets(st.sampled_from(Attention)), by=texts, note=texts
     ),

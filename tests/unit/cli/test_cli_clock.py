@@ -80,6 +80,12 @@ def test_a_refusal_is_printed_as_it_is(desk: Desk) -> None:
     assert (refused.exit_code, refused.stderr) == (1, "Error: the companion of acme is away\n")
 
 
+def test_the_time_does_not_go_back(desk: Desk) -> None:
+    refused = desk.clock("advance", "-5m")
+    assert refused.exit_code == 2
+    assert "'-5m' is not a span like 90s, 31m, 24h or 1d12h" in refused.stderr
+
+
 def test_what_is_no_clock_is_named(desk: Desk) -> None:
     desk.answer = httpx.Response(200, text="<html>")
     refused = desk.clock("now")

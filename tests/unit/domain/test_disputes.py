@@ -94,6 +94,7 @@ def test_a_dispute_names_the_payment_and_is_kept_without_the_names() -> None:
         {"reason": "fraudulent"},
         {"open_time": at(0.5)},
         {"evidence_due_time": at(9)},
+        {"evidence_due_time": OPENED.open_time},
     ],
     ids=lambda change: next(iter(change)),
 )

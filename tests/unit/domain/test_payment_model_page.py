@@ -107,7 +107,7 @@ def refund_evidence() -> Iterator[Evidence]:
     refund_id = a_refund().id
     yield from (a_report(state) for state in RefundState)
     yield RefundApproved(refund_id=refund_id, by="eve", note="good")
-    yield RefundCanceled(refund_id=refund_id, by="eve", note="not needed")
+    yield RefundCanceled(refund_id=refund_id, note="not needed")
     for succeeded in (True, False):
         yield RefundSettled(
             refund_id=refund_id, has_succeeded=succeeded, reference="", not_before=at(1), note="n"

@@ -459,6 +459,15 @@ def test_prices_are_not_blamed_for_a_currency_that_is_wrong(currency: str | None
     assert problem.key == "currency"
 
 
+def test_a_repeated_product_is_named_also_where_no_currency_is_valid() -> None:
+    wrong = CurrencyRow(key="currency", line=1, code="UDS")
+    [_, problem], _ = problems_of([wrong], a_row(line=5), a_row(line=6))
+    assert (problem.line, problem.what) == (
+        6,
+        "is a duplicate: the product already has a price",
+    )
+
+
 @pytest.mark.parametrize(
     ("product", "key", "line", "part"),
     [

@@ -66,7 +66,7 @@ ID = a_refund().id
 PAYMENT_ID = str(PAID.id)
 SUCCEEDED = a_refund(RefundStatus.SUCCEEDED, amount=DUE - 50)
 APPROVED = RefundApproved(refund_id=ID, by="eve", note="n")
-WITHDRAWN = RefundCanceled(refund_id=ID, by="eve", note="n")
+WITHDRAWN = RefundCanceled(refund_id=ID, note="n")
 
 
 def a_request(amount: int = 100, *, all_left: bool = False, **overrides: Any) -> RefundRequested:
@@ -305,7 +305,7 @@ def test_a_dispute_stops_an_approval() -> None:
     "command",
     [
         RefundApproved(refund_id=ID, by="eve", note="n"),
-        RefundCanceled(refund_id=ID, by="eve", note="n"),
+        RefundCanceled(refund_id=ID, note="n"),
     ],
 )
 def test_a_command_for_an_unknown_refund_is_refused(command: Any) -> None:
@@ -316,7 +316,7 @@ def test_a_command_for_an_unknown_refund_is_refused(command: Any) -> None:
 
 def test_a_withdrawn_refund_gives_its_amount_back() -> None:
     waiting = refunded(a_refund(RefundStatus.AWAITING_TRANSFER))
-    decision = decide(waiting, RefundCanceled(refund_id=ID, by="eve", note="not needed"), at(3))
+    decision = decide(waiting, RefundCanceled(refund_id=ID, note="not needed"), at(3))
     assert decision is not None
     assert (left(decision.payment), decision.note) == (DUE, "not needed")
     assert decision.events == ()

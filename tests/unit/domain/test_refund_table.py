@@ -68,7 +68,7 @@ EVIDENCE: dict[str, Evidence] = {
     "not found": an_answer(Absent(proven=False)),
     "claim": an_answer(AskAgain(deadline=at(5))),
     "approve": RefundApproved(refund_id=ID, by="eve", note="good"),
-    "withdraw": RefundCanceled(refund_id=ID, by="operator:eve", note="not needed"),
+    "withdraw": RefundCanceled(refund_id=ID, note="not needed"),
     "settle SUCCEEDED": a_settlement(succeeded=True),
     "settle FAILED": a_settlement(succeeded=False),
 }
