@@ -64,10 +64,20 @@ def i4_no_money_is_invented(history: History) -> Iterator[str]:
             yield f"{name_of(payment)} counts money that never came"
 
 
+def i6_received_is_what_the_provider_received(history: History) -> Iterator[str]:
+    for thing in history.rail.things.values():
+        payment = _payment(history, thing.operation.payment_id)
+        if payment.received != thing.received:
+            yield f"{name_of(payment)} shows {payment.received}, the provider {thing.received}"
+        if Attention.PAID_AFTER_CLOSE in payment.attention and not thing.received:
+            yield f"{name_of(payment)} asks a person for money that never came"
+
+
 def i7_failed_is_not_payable(history: History) -> Iterator[str]:
     for payment in history.payments:
         thing = history.rail.thing_of(payment.id)
-        if payment.status is Status.FAILED and thing is not None:
+        has_failed = payment.status is Status.FAILED
+        if has_failed and thing is not None and thing.status is not ProviderStatus.DECLINED:
             yield f"{name_of(payment)} has the object {thing.reference}"
 
 
@@ -95,6 +105,18 @@ def i9_the_ledger_has_what_the_chain_has(history: History) -> Iterator[str]:
     yield from (
         f"{name} is booked, and never came" for name in sorted(counted - {t.id for t in final})
     )
+
+
+def i9_the_last_audit_agrees(history: History) -> Iterator[str]:
+    """In an earlier one a report may have waited, which the ledger has only when it is settled."""
+    audits = [one for one in history.results.results if one.provider == "chain"]
+    yield from (finding["detail"] for result in audits[-1:] for finding in result.findings)
+    if history.plan.has_chain and not audits:
+        yield "nobody has audited the chain"
+
+
+def only_the_leader_stores_what_its_watch_reports(history: History) -> Iterator[str]:
+    yield from history.usurped
 
 
 def i11_closed_is_not_payable(history: History) -> Iterator[str]:
@@ -200,9 +222,12 @@ CHECKERS: tuple[Callable[[History], Iterator[str]], ...] = (
     i3_one_event_of_a_completion,
     i4_completed_is_paid,
     i4_no_money_is_invented,
+    i6_received_is_what_the_provider_received,
     i7_failed_is_not_payable,
     i8_each_version_has_its_audit_row,
     i9_the_ledger_has_what_the_chain_has,
+    i9_the_last_audit_agrees,
+    only_the_leader_stores_what_its_watch_reports,
     i11_closed_is_not_payable,
     i13_an_accepted_report_is_stored,
     i15_one_key_one_payment,

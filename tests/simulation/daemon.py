@@ -64,6 +64,8 @@ CARD = Method(
 TOKEN = attrs.evolve(CARD, key="token", display_name="Token")
 POLL_S = 120.0
 RECOVERY_S = 60.0
+#: Often enough that each history has an audit of its last balance.
+AUDIT_INTERVAL = timedelta(minutes=10)
 #: How long a caller waits for an answer.
 PATIENCE_S = 20.0
 
@@ -121,6 +123,8 @@ class Daemon:
     gate: Gate
     clock: Clock
     store: MemoryStore
+    #: What comparisons find; the adapter is in memory, so that all daemons share it.
+    results: MemoryReconciliations
     publisher: Any
     #: Whether the stream can be reached at all.
     has_stream: Callable[[], bool]
@@ -286,7 +290,7 @@ class Services:
         )
         sender = SendRefund(settle=settle, **shared)
         ids = SeededIds(daemon.random)
-        results: Any = MemoryReconciliations(store)
+        results: Any = daemon.results
         loops = SimpleNamespace(
             reports=Reports(inbox=inbox, store=payments, settle=settle, **known),
             publish=Publish(outbox=outbox, publisher=publisher, crash=Passing()),
@@ -299,7 +303,12 @@ class Services:
                 store=payments, settle=settle, inbox=inbox, cursors=inbox, results=results, **known
             ),
             audit=Audit(
-                receipts=store.ledger, results=results, inbox=inbox, cursors=inbox, **known
+                receipts=store.ledger,
+                results=results,
+                inbox=inbox,
+                cursors=inbox,
+                interval=AUDIT_INTERVAL,
+                **known,
             ),
         )
         return cls(

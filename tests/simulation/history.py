@@ -12,7 +12,7 @@ import trio
 from simulation.chain import Chain
 from simulation.plan import Plan
 from simulation.rail import Rail
-from support.memory import MemoryPublisher, MemoryStore
+from support.memory import MemoryPublisher, MemoryReconciliations, MemoryStore
 
 from payd.adapters.events import AuditRow
 from payd.domain.ledger import ReceiptFilter
@@ -69,6 +69,10 @@ class History:
     accepted: dict[str, datetime] = attrs.field(factory=dict)
     #: Daemons that refused a payment long after the last fault, and why.
     unserved: list[str] = attrs.field(factory=list)
+    #: The daemon that was last given the lease of the chain's watch.
+    leader: str = ""
+    #: What other daemons have stored of the watch since then.
+    usurped: list[str] = attrs.field(factory=list)
     #: Reports that a daemon acknowledged to their sender before the inbox had them.
     unstored: list[str] = attrs.field(factory=list)
     #: Payment → its audit trail.
@@ -80,7 +84,12 @@ class History:
     calls: int = 0
     #: Seconds of virtual time.
     lived_s: float = 0.0
+    #: What comparisons with the remote side have found.
+    results: MemoryReconciliations = attrs.field(init=False)
     _digest: Any = attrs.field(factory=hashlib.sha256)
+
+    def __attrs_post_init__(self) -> None:
+        self.results = MemoryReconciliations(self.store)
 
     def trace(self, text: str) -> None:
         """Add a call to the hash of the history."""
@@ -103,6 +112,13 @@ class History:
         rows = self.store.inbox.rows.values()
         if all(getattr(held.row.report, "id", "") != event_id for held in rows):
             self.unstored.append(event_id)
+
+    def note_watch(self, daemon: str, call: str, result: object) -> None:
+        """Note who leads the chain's watch, and what anybody else stores."""
+        if call == "leases.claim" and result:
+            self.leader = daemon
+        elif call == "inbox.put" and daemon != self.leader:
+            self.usurped.append(f"{daemon} at {trio.current_time():.0f} s")
 
     def open_work(self) -> list[str]:
         """What is not finished, unless a person has been asked to look at it."""

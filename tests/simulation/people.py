@@ -121,6 +121,10 @@ class People:
             self.history.note("the payment does not know its object yet", "paid before commit")
         if buyer.slow_s:
             await trio.sleep(buyer.slow_s)
+            if buyer.bounces:
+                self.history.note(f"the payment of {thing.reference} bounces", "bounced")
+                rail.bounce(thing)
+                return
             rail.pay(thing, is_final=True)
         await trio.sleep(300)
         if buyer.is_disputed:

@@ -52,6 +52,8 @@ class Buyer:
     pay_s: float | None
     #: For how long the money is on its way; 0 is final at once.
     slow_s: float = 0.0
+    #: Whether that money never arrives.
+    bounces: bool = False
     #: When the main app cancels; None is never.
     cancel_s: float | None = None
     #: Minor units of each refund that is asked for, at the same time.
@@ -73,7 +75,8 @@ class Buyer:
 
     def __str__(self) -> str:
         pays = "never pays" if self.pay_s is None else f"pays after {self.pay_s:.0f} s"
-        slow = f", arrives {self.slow_s:.0f} s later" if self.slow_s else ""
+        arrives = "bounces" if self.bounces else "arrives"
+        slow = f", {arrives} {self.slow_s:.0f} s later" if self.slow_s else ""
         cancels = "" if self.cancel_s is None else f", cancels after {self.cancel_s:.0f} s"
         later = f" {self.refund_after_s:.0f} s later" if self.refund_after_s else ""
         refunds = f", wants {self.refunds} back{later}" if self.refunds else ""
@@ -142,14 +145,26 @@ def plan_of(seed: int) -> Plan:
     if Random(seed).random() < 0.3:
         plan = _with_chain(plan, Random(f"{seed} chain"))
     # Random numbers of their own: what is added here leaves every other plan as it is.
+    plan = _with_bounces(plan, Random(f"{seed} bounces"))
     rare = Random(f"{seed} rare")
     return _with_rarities(plan, rare) if rare.random() < 0.4 else plan
+
+
+def _with_bounces(plan: Plan, random: Random) -> Plan:
+    fates = [random.random() < 0.2 for _ in plan.buyers]
+    buyers = (
+        attrs.evolve(buyer, bounces=fate and buyer.slow_s > 0)
+        for buyer, fate in zip(plan.buyers, fates, strict=True)
+    )
+    return attrs.evolve(plan, buyers=tuple(buyers))
 
 
 def _with_chain(plan: Plan, random: Random) -> Plan:
     buyers = (
         attrs.evolve(
             buyer,
+            # Much of what a chain is about happens shortly before and after the expiry.
+            pay_s=random.choice((buyer.pay_s, buyer.pay_s, 1700.0, 1760.0)),
             transfers=random.choice(((), (100,), (100,), (50, 50), (60,), (100, 30))),
             has_memo=random.random() < 0.9,
         )

@@ -117,6 +117,12 @@ class Rail:
         self.report(thing, thing.snapshot(self.now()))
         return True
 
+    def bounce(self, thing: Thing) -> None:
+        """The bank takes back money that was on its way: nobody can pay any more."""
+        thing.received, thing.status = 0, ProviderStatus.DECLINED
+        thing.note(self.now())
+        self.report(thing, thing.snapshot(self.now()))
+
     def forgets(self, since: datetime) -> bool:
         """Whether an operation of this time is too old to be known by its id; not to the second."""
         return self.now() - since > self.window + MARGIN

@@ -169,6 +169,14 @@ def what_is_paid_was_never_announced_as_ended(history: History) -> Iterator[str]
             yield f"{name_of(payment)} was paid in time, and announced as ended without money"
 
 
+def a_newer_state_is_not_replaced_by_an_older_one(history: History) -> Iterator[str]:
+    for payment in history.payments:
+        rows = (row.details.get("changes", {}) for row in history.trails[payment.id])
+        times = [changes[name] for changes in rows if (name := "provider_status_time") in changes]
+        if times != sorted(times):
+            yield f"{name_of(payment)} had the states of {', '.join(times)}, in this order"
+
+
 def an_event_keeps_its_bytes(history: History) -> Iterator[str]:
     stored = {held.row.event_id: held.row for held in history.store.outbox.rows.values()}
     for sent in history.stream.published:
@@ -193,6 +201,7 @@ CHECKERS: tuple[Callable[[History], Iterator[str]], ...] = (
     no_refund_is_granted_during_a_dispute,
     nothing_is_closed_before_its_time,
     what_is_paid_was_never_announced_as_ended,
+    a_newer_state_is_not_replaced_by_an_older_one,
     an_event_keeps_its_bytes,
     a_report_is_settled_soon,
 )

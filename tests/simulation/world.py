@@ -16,7 +16,7 @@ import trio.testing
 from simulation.chain import Chain, ChainProvider
 from simulation.daemon import Clock, Daemon, Services, Unreachable
 from simulation.faults import Faults
-from simulation.gate import Gate
+from simulation.gate import PATH, Gate
 from simulation.history import History, Stream
 from simulation.people import People
 from simulation.plan import Plan, late_window
@@ -149,6 +149,7 @@ class _World:
             gate=Gate(partial(self._faults.of_port, number), self._note_call, name),
             clock=Clock(start=START, error=partial(self._faults.clock_error, number)),
             store=self._history.store,
+            results=self._history.results,
             publisher=self._history.stream,
             has_stream=self._faults.has_stream,
             provider=RailProvider(
@@ -170,6 +171,9 @@ class _World:
         self._history.trace(text)
         if result is False and ".commit" in text:
             self._history.note("another writer was faster", "commit lost to another writer")
+        if PATH.get() == "chain watch":
+            _, life, call, *_ = text.split(" ")
+            self._history.note_watch(f"daemon {life}", call, result)
 
     def _any(self) -> Daemon:
         return self._random["app"].choice([*self._daemons.values()])
