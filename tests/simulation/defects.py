@@ -1,6 +1,7 @@
 """Defects that are planted into payd one at a time: the simulation must find each of them."""
 
 import itertools
+import math
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +13,8 @@ from support.memory.queue import Queue
 
 from payd.adapters.columns import changed_refunds
 from payd.adapters.wakeup import WakeUp
-from payd.domain import decide, refund_reports, refunds
+from payd.daemon.leases import Watches
+from payd.domain import decide, disputes, facts, refund_reports, refunds
 from payd.domain.decide import Decision, EventType, Rules
 from payd.domain.errors import StoreUnavailable
 from payd.domain.evidence import Declined, NotAttempted, ProviderStatus, Snapshot
@@ -20,9 +22,10 @@ from payd.domain.payment import Origin, Payment
 from payd.domain.refund import Refund, RefundSnapshot
 from payd.plugins.errors import OutcomeUnknown, ProviderError
 from payd.plugins.interface import CreateOperation, WebhookRequest
-from payd.ports import Answer
+from payd.ports import Answer, Cursor
 from payd.providers import answers
 from payd.providers.answers import answer_to_close, answer_to_create
+from payd.providers.breaker import Breaker
 from payd.providers.lifecycle import End, Lifecycle
 from payd.service import ask, initiate, operation, recover
 from payd.service.intake import Accepted, Intake
@@ -30,7 +33,7 @@ from payd.service.publish import Publish
 from payd.service.recover import Recover
 from payd.service.recover_refunds import RecoverRefunds
 from payd.service.reports import Reports
-from payd.service.scan import Scan, ScanStep
+from payd.service.scan import EVENTS, Scan, ScanStep
 from payd.service.settle import Settle
 from payd.service.status_check import StatusCheck
 
@@ -362,6 +365,149 @@ def first_start_is_the_last(patch: Patch) -> None:
     patch.setattr(Lifecycle, "_live", final)
 
 
+def scan_cursor_before_its_events(patch: Patch) -> None:
+    """The scan stores how far it has read, and then what it has read."""
+
+    async def early(self: Scan, step: ScanStep) -> int:
+        page = await step.provider.scan(step.cursor)
+        if page is None:
+            return 0
+        cursor = Cursor(name=EVENTS, value=page.cursor, rest=self.interval())
+        await self.inbox.put(step.provider.name, (), cursor)
+        return await self.inbox.put(step.provider.name, page.events)
+
+    patch.setattr(Scan, "work", early)
+
+
+def watch_cursor_before_its_reports(patch: Patch) -> None:
+    """A watch stores how far it has read, and then what it has read."""
+    accept = Intake.accept
+
+    async def early(
+        self: Intake, provider: str, reports: Any, cursor: Any = None, *, lease: Any, outflows: Any
+    ) -> int:
+        if cursor is not None:
+            await self.inbox.put(provider, (), cursor, lease=lease)
+        return await accept(self, provider, reports, outflows=outflows, lease=lease)
+
+    patch.setattr(Intake, "accept", early)
+
+
+def first_commit_of_a_batch_stored(patch: Patch) -> None:
+    """Of decisions that are written together, only the first is; the reports of all are marked."""
+    commit_all = MemoryStore.commit_all
+
+    async def first(self: MemoryStore, commits: Any) -> Any:
+        won = await commit_all(self, commits[:1])
+        for one in commits[1:]:
+            self.inbox.settle(one.inbox_ids, "applied")
+        return [*won, *(True for _ in commits[1:])]
+
+    patch.setattr(MemoryStore, "commit_all", first)
+
+
+def early_report_dropped(patch: Patch) -> None:
+    """A report that overtakes the commit of its object's name does not wait for it."""
+
+    async def drop(self: Reports, report: Any, batch: Any) -> None:
+        batch.finish(report.row.id, "not_ours")
+
+    patch.setattr(Reports, "_wait_for_payment", drop)
+
+
+def reports_settled_by_an_error(patch: Patch) -> None:
+    """Reports count as settled when the database does not answer."""
+    work = Reports.work
+
+    async def final(self: Reports, rows: Any) -> Any:
+        try:
+            return await work(self, rows)
+        except StoreUnavailable:
+            await self.inbox.finish({row.id: "failed" for row in rows})
+            raise
+
+    patch.setattr(Reports, "work", final)
+
+
+def unanswered_commit_taken_for_done(patch: Patch) -> None:
+    """A decision counts as stored although the database did not answer."""
+    commit = Settle._commit
+
+    async def hopeful(self: Settle, *args: Any) -> bool:
+        try:
+            return await commit(self, *args)
+        except StoreUnavailable:
+            return True
+
+    patch.setattr(Settle, "_commit", hopeful)
+
+
+def outflow_forgotten(patch: Patch) -> None:
+    """The ledger does not learn what has left the account."""
+    accept = Intake.accept
+
+    async def careless(self: Intake, *args: Any, lease: Any = None, outflows: object = ()) -> int:
+        return await accept(self, *args, lease=lease)
+
+    patch.setattr(Intake, "accept", careless)
+
+
+def older_state_wins(patch: Patch) -> None:
+    """The last report of an object counts, however old it is."""
+    patch.setattr(facts, "_is_newer", lambda payment, snapshot: True)
+
+
+def older_dispute_wins(patch: Patch) -> None:
+    """Of two reports of a dispute the older one counts."""
+    patch.setattr(disputes, "_weight", lambda dispute: -dispute.as_of.timestamp())
+
+
+def watch_without_its_lease(patch: Patch) -> None:
+    """A watch goes on, and stores what it reads, when another daemon has taken its lease."""
+    accept = Intake.accept
+
+    async def free(self: Intake, *args: Any, lease: object = None, **more: Any) -> int:
+        return await accept(self, *args, **more)
+
+    async def unchecked(self: Watches, held: object, body: object) -> None:
+        return None
+
+    patch.setattr(Intake, "accept", free)
+    patch.setattr(Watches, "_check_lease", unchecked)
+
+
+def breaker_never_closes(patch: Patch) -> None:
+    """A provider that has failed several times is never called again."""
+    patch.setattr(Breaker, "_open", lambda self, now: setattr(self, "_open_until", math.inf))
+
+
+def probe_never_ends(patch: Patch) -> None:
+    """After a probe that shows nothing no other call may try."""
+    leave = Breaker.leave
+
+    def endless(self: Breaker, now: float, *, failed: bool | None, is_probe: bool) -> None:
+        leave(self, now, failed=failed, is_probe=is_probe and failed is not None)
+
+    patch.setattr(Breaker, "leave", endless)
+
+
+def expire_before_the_chain_was_read(patch: Patch) -> None:
+    """A payment expires by our clock, although the chain was not read up to then."""
+    is_overdue = decide._is_overdue
+
+    def hasty(after: Payment, evidence: Any, now: datetime, rules: Rules) -> bool:
+        if isinstance(evidence, Snapshot):
+            evidence = attrs.evolve(evidence, as_of=max(evidence.as_of, after.expire_time))
+        return is_overdue(after, evidence, now, rules)
+
+    patch.setattr(decide, "_is_overdue", hasty)
+
+
+def no_late_window(patch: Patch) -> None:
+    """Money counts up to the expiry, whatever the operator has set."""
+    patch.setattr(Payment, "late_end", lambda self, late_window: self.expire_time)
+
+
 async def _nothing(self: object) -> tuple[()]:
     return ()
 
@@ -401,4 +547,18 @@ DEFECTS: dict[Callable[[Patch], None], tuple[int, str]] = {
     trail_without_moves_of_refunds: (1, "i12_the_trail_gives_what_is_stored"),
     wake_up_lost: (300, "a_report_is_settled_soon"),
     first_start_is_the_last: (68, "liveness_every_daemon_serves"),
+    scan_cursor_before_its_events: (19, "every_dispute_is_known"),
+    watch_cursor_before_its_reports: (1, "i9_the_ledger_has_what_the_chain_has"),
+    first_commit_of_a_batch_stored: (3, "i9_the_ledger_has_what_the_chain_has"),
+    early_report_dropped: (874, "i19_refunded_is_what_the_provider_refunded"),
+    reports_settled_by_an_error: (121, "i9_the_ledger_has_what_the_chain_has"),
+    unanswered_commit_taken_for_done: (5, "i7_failed_is_not_payable"),
+    outflow_forgotten: (1, "i9_the_ledger_has_what_the_chain_has"),
+    older_state_wins: (0, "a_newer_state_is_not_replaced_by_an_older_one"),
+    older_dispute_wins: (7, "every_dispute_is_known"),
+    watch_without_its_lease: (18, "only_the_leader_stores_what_its_watch_reports"),
+    breaker_never_closes: (46, "liveness_every_daemon_serves"),
+    probe_never_ends: (239, "liveness_nothing_stays_open"),
+    expire_before_the_chain_was_read: (8, "what_is_paid_was_never_announced_as_ended"),
+    no_late_window: (1, "i4_late_money_completes_in_its_window"),
 }
