@@ -61,6 +61,15 @@ class Transfer:
     #: The refund that it carries out; None for money to us.
     refund_id: UUID | None = None
     is_dropped: bool = False
+    #: Payments to which an operator has attached it, by the answer.
+    attached: set[str] = attrs.field(factory=set)
+    #: The payment that has it in the end, where it names none.
+    matched: str = ""
+
+    @property
+    def owner(self) -> str:
+        """The payment that it is for; "" for none."""
+        return self.memo or self.matched
 
     def state(self, head_s: float) -> ReceiptState:
         """How final it is for a reader who has read up to a block."""
@@ -119,8 +128,8 @@ class Chain:
         return sum(one.amount for one in self._of(payment_id) if one.refund_id)
 
     def _of(self, payment_id: UUID) -> list[Transfer]:
-        memo = str(payment_id)
-        return [one for one in self.transfers if one.memo == memo and not one.is_dropped]
+        id_ = str(payment_id)
+        return [one for one in self.transfers if one.owner == id_ and not one.is_dropped]
 
 
 class ChainProvider:

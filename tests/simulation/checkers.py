@@ -17,19 +17,24 @@ def problems(history: History) -> list[str]:
     return [f"{check.__name__}: {text}" for check in CHECKERS for text in check(history)]
 
 
+def shown(payment: Payment) -> set[Attention]:
+    """The reasons for which a person was asked to look, also those that an operator has ended."""
+    return {record.reason for record in payment.attention_records}
+
+
 def i1_money_is_never_lost(history: History) -> Iterator[str]:
     for thing in history.rail.things.values():
         payment = _payment(history, thing.operation.payment_id)
         if thing.status is not ProviderStatus.PAID:
             continue
-        if payment.status is not Status.COMPLETED and not payment.attention:
+        if payment.status is not Status.COMPLETED and not shown(payment):
             yield f"{thing.reference} is paid, and {name_of(payment)} neither completed nor shown"
 
 
 def i1_chain_money_is_never_lost(history: History) -> Iterator[str]:
     for payment in history.payments:
         came = history.chain.received(payment.id)
-        if came and payment.status is not Status.COMPLETED and not payment.attention:
+        if came and payment.status is not Status.COMPLETED and not shown(payment):
             yield f"{came} came on the chain, and {name_of(payment)} neither completed nor shown"
 
 
@@ -99,8 +104,9 @@ def i9_the_ledger_has_what_the_chain_has(history: History) -> Iterator[str]:
         receipt = stored.get(one.id)
         if receipt is None or receipt.receipt.state is not ReceiptState.CONFIRMED:
             yield f"{one.id} came, and the ledger has {receipt}"
-        elif str(receipt.payment_id or "") != one.memo:
-            yield f"{one.id} is for {one.memo or 'nobody'}, and was given to {receipt.payment_id}"
+        elif str(receipt.payment_id or "") != one.owner or not one.attached <= {one.owner}:
+            wanted = ", ".join([one.memo or "nobody", *sorted(one.attached)])
+            yield f"{one.id} is for {wanted}, and was given to {receipt.payment_id}"
     counted = {id_ for id_, one in stored.items() if one.receipt.state is ReceiptState.CONFIRMED}
     yield from (
         f"{name} is booked, and never came" for name in sorted(counted - {t.id for t in final})
@@ -146,7 +152,7 @@ def i17_no_refund_beyond_what_was_left(history: History) -> Iterator[str]:
         back = sum(one.amount for one in thing.refunds.values() if one.state in states)
         payment = _payment(history, thing.operation.payment_id)
         # What a person refunds at the provider, payd can neither know before nor prevent.
-        is_shown = Attention.CONFLICTING_EVIDENCE in payment.attention
+        is_shown = Attention.CONFLICTING_EVIDENCE in shown(payment)
         if back > thing.received and not ("by hand" in thing.refunds and is_shown):
             yield f"{back} of {thing.received} went back for {thing.reference}"
 

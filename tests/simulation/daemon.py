@@ -35,8 +35,10 @@ from payd.ports import Registered
 from payd.providers.fence import Fence
 from payd.providers.methods import MethodMap
 from payd.service.ask import Ask
+from payd.service.attach import Attach
 from payd.service.audit import Audit
 from payd.service.cancel import Cancel
+from payd.service.cancel_refund import CancelRefund
 from payd.service.initiate import Initiate
 from payd.service.intake import Intake
 from payd.service.publish import Publish
@@ -47,6 +49,7 @@ from payd.service.recover_refunds import RecoverRefunds
 from payd.service.refund import RefundPayment
 from payd.service.reports import Reports
 from payd.service.republish import Republish
+from payd.service.resolve_attention import ResolveAttention
 from payd.service.scan import Scan
 from payd.service.send_refund import SendRefund
 from payd.service.settle import Settle
@@ -245,6 +248,9 @@ class Services:
     cancel: Cancel
     refund: RefundPayment
     query: Query
+    attach: Attach
+    cancel_refund: CancelRefund
+    resolve: ResolveAttention
     intake: Intake
     republish: Republish
     loops: SimpleNamespace
@@ -260,6 +266,7 @@ class Services:
         payments: Any = Gated(store, "payments", gate, await_answer=_never_waits(store))
         inbox: Any = Gated(store.inbox, "inbox", gate, wait=news["inbox"].wait)
         outbox: Any = Gated(store.outbox, "outbox", gate, wait=news["outbox"].wait)
+        receipts: Any = Gated(store.ledger, "receipts", gate)
         publisher: Any = Gated(daemon.publisher, "stream", gate)
         token = attrs.evolve(TOKEN, late_payments_complete=daemon.completes_late)
         methods = MethodMap(
@@ -326,6 +333,9 @@ class Services:
                 store=payments, settle=settle, sender=sender, clock=clock, ids=ids, crash=Passing()
             ),
             query=query,
+            attach=Attach(receipts=receipts, settle=settle),
+            cancel_refund=CancelRefund(store=payments, settle=settle),
+            resolve=ResolveAttention(settle=settle),
             intake=Intake(inbox=Waking(inbox, news["inbox"]), **shared),
             republish=Republish(events=outbox, publisher=publisher, settle=settle),
             loops=loops,

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import pytest
 from support.memory import MemoryOutbox, MemoryStore, store
+from support.memory.ledger import MemoryLedger
 from support.memory.queue import Queue
 
 from payd.adapters.columns import changed_refunds
@@ -19,7 +20,7 @@ from payd.domain.decide import Decision, EventType, Rules
 from payd.domain.errors import StoreUnavailable
 from payd.domain.evidence import Declined, NotAttempted, ProviderStatus, Snapshot
 from payd.domain.payment import Origin, Payment
-from payd.domain.refund import Refund, RefundSnapshot
+from payd.domain.refund import Refund, RefundSnapshot, RefundStatus
 from payd.plugins.errors import OutcomeUnknown, ProviderError
 from payd.plugins.interface import CreateOperation, WebhookRequest
 from payd.ports import Answer, Cursor
@@ -27,7 +28,7 @@ from payd.providers import answers
 from payd.providers.answers import answer_to_close, answer_to_create
 from payd.providers.breaker import Breaker
 from payd.providers.lifecycle import End, Lifecycle
-from payd.service import ask, initiate, operation, recover
+from payd.service import ask, attach, initiate, operation, recover
 from payd.service.intake import Accepted, Intake
 from payd.service.publish import Publish
 from payd.service.recover import Recover
@@ -508,6 +509,26 @@ def no_late_window(patch: Patch) -> None:
     patch.setattr(Payment, "late_end", lambda self, late_window: self.expire_time)
 
 
+def receipt_attached_to_two_payments(patch: Patch) -> None:
+    """An operator attaches money that another payment has."""
+
+    def give(self: MemoryLedger, payment: Payment) -> bool:
+        for receipt in payment.receipts:
+            known = self._receipts.get((payment.provider, receipt.id))
+            if known is not None:
+                moved = attrs.evolve(known, receipt=receipt, payment_id=payment.id)
+                self._receipts[payment.provider, receipt.id] = moved
+        return True
+
+    patch.setattr(attach, "_refuse_unfit", lambda stored, payment: None)
+    patch.setattr(MemoryLedger, "give", give)
+
+
+def refund_taken_back_after_it_was_sent(patch: Patch) -> None:
+    """An operator takes a refund back whose money has left."""
+    patch.setattr(refunds, "_WAITING", tuple(RefundStatus))
+
+
 async def _nothing(self: object) -> tuple[()]:
     return ()
 
@@ -535,7 +556,7 @@ DEFECTS: dict[Callable[[Patch], None], tuple[int, str]] = {
     failed_publication_marked: (9, "the_consumer_sees_what_is_stored"),
     scan_cursor_runs_ahead: (46, "every_dispute_is_known"),
     close_taken_for_granted: (5, "i11_closed_is_not_payable"),
-    late_money_completes_where_it_is_held: (45, "i4_late_money_completes_in_its_window"),
+    late_money_completes_where_it_is_held: (121, "i4_late_money_completes_in_its_window"),
     expire_while_a_report_waits: (164, "what_is_paid_was_never_announced_as_ended"),
     expire_by_our_clock: (6, "nothing_is_closed_before_its_time"),
     key_without_contents: (2, "i15_one_key_one_payment"),
@@ -551,7 +572,7 @@ DEFECTS: dict[Callable[[Patch], None], tuple[int, str]] = {
     watch_cursor_before_its_reports: (1, "i9_the_ledger_has_what_the_chain_has"),
     first_commit_of_a_batch_stored: (3, "i9_the_ledger_has_what_the_chain_has"),
     early_report_dropped: (874, "i19_refunded_is_what_the_provider_refunded"),
-    reports_settled_by_an_error: (121, "i9_the_ledger_has_what_the_chain_has"),
+    reports_settled_by_an_error: (14, "i9_the_ledger_has_what_the_chain_has"),
     unanswered_commit_taken_for_done: (5, "i7_failed_is_not_payable"),
     outflow_forgotten: (1, "i9_the_ledger_has_what_the_chain_has"),
     older_state_wins: (0, "a_newer_state_is_not_replaced_by_an_older_one"),
@@ -561,4 +582,6 @@ DEFECTS: dict[Callable[[Patch], None], tuple[int, str]] = {
     probe_never_ends: (239, "liveness_nothing_stays_open"),
     expire_before_the_chain_was_read: (8, "what_is_paid_was_never_announced_as_ended"),
     no_late_window: (1, "i4_late_money_completes_in_its_window"),
+    receipt_attached_to_two_payments: (39, "i9_the_ledger_has_what_the_chain_has"),
+    refund_taken_back_after_it_was_sent: (160, "i19_refunded_is_what_the_provider_refunded"),
 }

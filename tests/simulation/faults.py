@@ -27,7 +27,7 @@ LOOPS = (
     "audit",
     "chain watch",
 )
-_STORE = ("initiate", "cancel", "refund", "webhook", *LOOPS)
+_STORE = ("initiate", "cancel", "refund", "webhook", "operator", *LOOPS)
 _REMOTE = (
     "initiate",
     "cancel",

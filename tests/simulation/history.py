@@ -145,6 +145,9 @@ class History:
         self.lived_s = trio.current_time()
         stored = await self.store.ledger.newest(ReceiptFilter(), None, 10_000)
         self.receipts = {one.receipt.id: one for one in stored}
+        for transfer in self.chain.transfers:
+            if (receipt := self.receipts.get(transfer.id)) is not None and not transfer.memo:
+                transfer.matched = str(receipt.payment_id or "")
         self.payments = await self.store.get_all([one.id for one in self.store.all()])
         for payment in self.payments:
             self.trails[payment.id] = await self.store.audit_trail(payment.id)

@@ -11,6 +11,7 @@ import trio
 from simulation.daemon import Daemon, Unreachable
 from simulation.faults import Faults
 from simulation.history import History
+from simulation.operators import Operators
 from simulation.plan import Buyer
 from simulation.rail import Thing
 from unit.service.world import CALLER, a_request
@@ -35,8 +36,12 @@ class People:
     start: Start
     #: A daemon that a request may reach.
     any_daemon: Callable[[], Daemon]
+    operators: Operators = attrs.field(init=False)
     _refunds_fail: set[UUID] = attrs.field(factory=set, init=False)
     _sent: set[UUID] = attrs.field(factory=set, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.operators = Operators(self.history, self._ask, self.start)
 
     async def shop(self, buyer: Buyer) -> None:
         """Start a payment, and do what the buyer has planned."""
@@ -143,6 +148,8 @@ class People:
                 f"buyer {buyer.number} sends {transfer.amount}: {transfer.id}", "sent"
             )
             self.start(self.faults.reorganise, self.history.chain, transfer)
+            if buyer.is_matched and not buyer.has_memo:
+                self.operators.match(transfer, payment)
             await trio.sleep(120)
         await trio.sleep(300)
         self._want_back(buyer, payment)
@@ -168,6 +175,8 @@ class People:
         granted = await self._ask(
             "refund", key, lambda services: services.refund.refund(request, CALLER, 5.0)
         )
+        if granted is not None and buyer.transfers and buyer.is_taken_back:
+            self.start(self.operators.withdraw, payment.id, granted.id)
         if granted is not None and buyer.reuses_keys:
             other = attrs.evolve(request, reason="another one")
             await self._reuse(key, lambda services: services.refund.refund(other, CALLER, 5.0))

@@ -72,6 +72,10 @@ class Buyer:
     transfers: tuple[int, ...] = ()
     #: Whether the transfers say what they are for.
     has_memo: bool = True
+    #: Whether operators find out whose money without a memo is.
+    is_matched: bool = False
+    #: Whether an operator takes refunds back that a person is to send.
+    is_taken_back: bool = False
 
     def __str__(self) -> str:
         pays = "never pays" if self.pay_s is None else f"pays after {self.pay_s:.0f} s"
@@ -85,9 +89,11 @@ class Buyer:
         disputes = ", disputes it" if self.is_disputed else ""
         memo = "" if self.has_memo else " without a memo"
         chain = f", in transfers of {self.transfers} %{memo}" if self.transfers else ""
+        matched = ", matched" if self.is_matched else ""
+        back = ", refunds taken back" if self.is_taken_back else ""
         return (
             f"buyer {self.number}: starts at {self.start_s:.0f} s, {pays}{slow}"
-            f"{cancels}{refunds}{by_hand}{disputes}{keys}{chain}"
+            f"{cancels}{refunds}{by_hand}{disputes}{keys}{chain}{matched}{back}"
         )
 
 
@@ -109,6 +115,8 @@ class Plan:
     names_refunds: bool = True
     #: For how long money on the chain completes a payment that has ended; None is never.
     late_window_s: float | None = DAY_S
+    #: Whether operators end reasons for attention.
+    has_operators: bool = False
     #: Whether the main app calls each daemon once more when the faults have ended.
     asks_at_the_end: bool = False
 
@@ -147,7 +155,9 @@ def plan_of(seed: int) -> Plan:
     # Random numbers of their own: what is added here leaves every other plan as it is.
     plan = _with_bounces(plan, Random(f"{seed} bounces"))
     rare = Random(f"{seed} rare")
-    return _with_rarities(plan, rare) if rare.random() < 0.4 else plan
+    plan = _with_rarities(plan, rare) if rare.random() < 0.4 else plan
+    operators = Random(f"{seed} operators")
+    return _with_operators(plan, operators) if operators.random() < 0.3 else plan
 
 
 def _with_bounces(plan: Plan, random: Random) -> Plan:
@@ -199,6 +209,19 @@ def _with_rarities(plan: Plan, random: Random) -> Plan:
         late_window_s=random.choice((DAY_S, 300.0, None)) if plan.has_chain else DAY_S,
         asks_at_the_end="provider ends" in faults or random.random() < 0.2,
     )
+
+
+def _with_operators(plan: Plan, random: Random) -> Plan:
+    buyers = (
+        attrs.evolve(
+            buyer,
+            has_memo=buyer.has_memo and random.random() < 0.7,
+            is_matched=random.random() < 0.8,
+            is_taken_back=random.random() < 0.5,
+        )
+        for buyer in plan.buyers
+    )
+    return attrs.evolve(plan, buyers=tuple(buyers), has_operators=True)
 
 
 def _buyer(random: Random, number: int) -> Buyer:

@@ -49,6 +49,7 @@ def test_what_is_worth_a_test_happens(tally: Tally) -> None:
         "app: PaymentNotCancelable", "commit lost to another writer", "chain reorganises",
         "ended COMPLETED late", "attention UNDERPAID", "attention OVERPAID", "refund ended FAILED",
         "by hand", "bounced", "app: IdempotencyKeyReused", "provider ends", "provider is not built",
+        "attached", "taken back", "resolved", "app: ReceiptNotAttachable",
     }  # fmt: skip
     assert awaited <= set(tally.sometimes), awaited - set(tally.sometimes)
     assert {*FAULTS, *CHAIN_FAULTS, *RARE_FAULTS} <= tally.faults

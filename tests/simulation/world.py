@@ -83,6 +83,8 @@ class _World:
             for number in range(self._plan.daemons):
                 nursery.start_soon(self._keep_alive, number)
             await trio.sleep(1)
+            if self._plan.has_operators:
+                nursery.start_soon(self._people.operators.resolve)
             for buyer in self._plan.buyers:
                 self._start(self._people.shop, buyer)
             await trio.sleep(self._plan.calm_s)
