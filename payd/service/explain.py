@@ -89,7 +89,10 @@ class ExplainPayment:
         self, trail: Trail, provider: ProviderPort | None, until: datetime, *, is_present: bool
     ) -> History:
         payment = trail.changes[-1].payment
-        names = {payment.provider_reference or "", str(payment.id), *payment.aliases} - {""}
+        names = {
+            *filter(None, (payment.provider_reference, *payment.aliases)),
+            *(str(payment.id), *(str(refund.id) for refund in payment.refunds)),
+        }
         ids = {report_id for change in trail.changes for report_id in change.report_ids}
         if is_present:
             waiting = await self._waiting(payment, names, provider)
@@ -121,10 +124,7 @@ class ExplainPayment:
     async def _waiting(
         self, payment: Payment, names: Set[str], provider: ProviderPort | None
     ) -> Sequence[StoredReport]:
-        refunds = {str(refund.id) for refund in payment.refunds}
-        found = await self.histories.waiting_reports(
-            payment.provider, names | refunds, _REPORTS_MAX
-        )
+        found = await self.histories.waiting_reports(payment.provider, names, _REPORTS_MAX)
         return [
             report if event is None else _translated(report, event, names, provider)
             for report, event in found

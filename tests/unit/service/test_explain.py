@@ -19,6 +19,7 @@ from payd.domain.errors import InvalidField, PaymentNotFound
 from payd.domain.evidence import Conflict, Observation, ProviderStatus, Receipt, ReceiptState
 from payd.domain.explanation import Actor, Explanation
 from payd.domain.payment import Origin, Payment, Status
+from payd.domain.refund import RefundStatus
 from payd.plugins.capabilities import Cancel as Closing
 from payd.plugins.interface import ProviderEvent
 from payd.ports import Trail
@@ -189,6 +190,21 @@ async def test_an_event_that_names_the_payment_waits(world: World) -> None:
     assert explanation.waiting_for.actor is Actor.PAYD
     assert "report evt_a of mock" in explanation.waiting_for.what
     assert "more" not in explanation.waiting_for.what
+
+
+async def test_reports_that_name_a_refund_wait_for_its_payment(world: World) -> None:
+    refund = await world.refund_in(RefundStatus.PENDING)
+    payment, _ = await world.query.get_refund(refund.id)
+    ended = world.provider.finish_refund()
+    about = Observation(id="evt_a", reference=str(refund.id), fact=ended)
+    world.provider.meanings["evt_a"] = (about,)
+    await world.inbox.put("mock", [ProviderEvent(id="evt_a", type="t", content={})])
+    await world.intake.accept("mock", [attrs.evolve(about, id="o")])
+
+    what = (await explained(world, payment)).waiting_for.what
+
+    assert f"evt_a of mock, which says refund {ended.reference} of 1.00 USD as SUCCEEDED" in what
+    assert "with 1 more" in what
 
 
 async def test_several_waiting_reports_are_counted_with_their_attempts(world: World) -> None:
