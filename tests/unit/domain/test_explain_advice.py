@@ -215,6 +215,7 @@ def test_a_wrong_token_without_a_receipt_is_sent_back_too() -> None:
     [
         ("0x" + b"81H4".hex(), "81H4 (0x38314834)"),
         ("0x" + b"81H4".ljust(32, b"\0").hex(), f"81H4 (0x{'38314834':0<64})"),
+        ("0x" + b"X1X".hex(), "X1X (0x583158)"),
         ("0x0a", "0x0a"),
         ("0xff", "0xff"),
         ("0x00", "0x00"),

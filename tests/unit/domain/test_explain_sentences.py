@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
@@ -68,9 +69,10 @@ from payd.domain.explain.refund_moves import (
 )
 from payd.domain.explain.said import Move
 from payd.domain.explain.steps import EVENTS, learned, sentences, steps_of
-from payd.domain.explain.words import fact, listing
+from payd.domain.explain.words import fact, listing, minor_units, price_of, when
 from payd.domain.explanation import Explanation
 from payd.domain.history import Change, Circumstances, History, StoredEvent, StoredReport
+from payd.domain.money import Money
 from payd.domain.next_action import Redirect
 from payd.domain.outcome import Asking
 from payd.domain.payment import Payment, Status
@@ -220,8 +222,8 @@ def check(explanation: Explanation) -> None:
 def test_any_life_of_a_payment_is_explained(life: Any, can_close: bool, present: bool) -> None:
     start = a_payment()
     steps = live(life)
-    time = max([start.update_time, *(d.payment.update_time for _, d in steps)])
-    around = Circumstances(now=time, can_close=can_close, is_present=present)
+    end = max([start.update_time, *(d.payment.update_time for _, d in steps)])
+    around = Circumstances(now=end, can_close=can_close, is_present=present)
     explanation = explain(history_of(start, steps), around)
     check(explanation)
     assert explanation.status is (steps[-1][1].payment if steps else start).status
@@ -359,6 +361,13 @@ def test_a_payment_that_completes_late_from_an_open_status_is_said_to_be_late() 
     )
 
 
+def test_only_a_dispute_that_has_changed_is_said() -> None:
+    first, second = a_dispute(), a_dispute(id="dp_2")
+    before = refunded(disputes=(first,))
+    [said] = sentences(a_move(before, refunded(disputes=(first, second))))
+    assert said.what == "Dispute dp_2 of 5.00 USD is open and has to be answered at the provider."
+
+
 def test_a_reference_that_becomes_known_while_canceling_is_said() -> None:
     before = a_payment(Status.CANCELING, provider_reference=None, asking=Asking.UNKNOWN)
     decision = decide(before, created(), at(1))
@@ -454,6 +463,22 @@ def test_amounts_of_tokens_are_written_in_tokens() -> None:
     assert fact(payment, "1500000 received") == "1.500000 USDC was received"
     explanation = explain(History(changes=(a_change(payment),)), Circumstances(now=NOW))
     assert "5.000000 USDC by card for 5.00 USD" in explanation.steps[0].what
+
+
+def test_a_price_is_written_with_the_decimals_of_its_currency() -> None:
+    yen = a_payment(amount=Money(currency_code="JPY", minor_units=5), crypto=TERMS)
+    assert price_of(yen) == "5 JPY"
+    assert minor_units(yen, yen.due) == "5"
+
+
+def test_a_time_is_written_in_utc_wherever_payd_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert when(NOW) == "2026-01-01 12:00:00 UTC"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_words_are_listed() -> None:

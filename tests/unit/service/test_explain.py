@@ -351,6 +351,7 @@ async def test_old_steps_are_left_out_and_counted(
         "CONFLICTING_EVIDENCE: what payd knows does not agree: two.",
         "CONFLICTING_EVIDENCE: what payd knows does not agree: three.",
     ]
+    assert explanation.payment_id == payment.id
     assert explanation.steps_left_out == (await world.newest(payment)).version - 2
 
 
