@@ -16,7 +16,7 @@ from payd.domain.explain.reason_advice import on_reasons
 from payd.domain.explain.refund_advice import on_ended_refunds, on_refunds
 from payd.domain.explain.summary import is_cut_off
 from payd.domain.explain.waiting import next_look_time
-from payd.domain.explain.words import in_asset, listing, memo_in_words, money, when
+from payd.domain.explain.words import listing, memo_in_words, money, when
 from payd.domain.explanation import Advice
 from payd.domain.history import Circumstances, History
 from payd.domain.next_action import Show
@@ -75,10 +75,10 @@ def _reports(case: Case) -> Iterator[Advice]:
 def _unmatched(case: Case) -> Iterator[Advice]:
     payment = case.payment
     for receipt in case.history.unmatched:
-        amount = in_asset(payment, receipt.asset, receipt.amount, case.around.tokens)
         sender = receipt.details.get("sender")
         by = f" from {sender}" if sender else ""
         if payment.is_asset(receipt.asset):
+            amount = money(payment, receipt.amount)
             yield Advice(
                 text=f"Receipt {receipt.id} of {amount}{by}, moved at {when(receipt.time)}, belongs"
                 f" to no payment: {_why_unmatched(payment, receipt)}"

@@ -123,7 +123,7 @@ def _on_its_way(move: RefundMove) -> Said:
 
 
 def _succeeded(move: RefundMove) -> Said:
-    if move.after.asking is Asking.UNKNOWN and move.after.is_settled:
+    if move.after.is_settled:
         reference = move.after.provider_reference
         named = f" as {reference}" if reference else ""
         return Said(

@@ -55,8 +55,10 @@ from payd.domain.evidence import (
     RefundRequested,
 )
 from payd.domain.explain import explain
+from payd.domain.explain.attempts import attempts, status_checks
 from payd.domain.explain.dispute_moves import DISPUTES
 from payd.domain.explain.facts_changed import ASKING, RECEIPTS
+from payd.domain.explain.money_back import taken_back
 from payd.domain.explain.moves import MOVES, move_of
 from payd.domain.explain.reason_advice import ADVICE
 from payd.domain.explain.reasons import BEGINS, ENDS
@@ -67,16 +69,24 @@ from payd.domain.explain.refund_moves import (
     RefundMove,
     refund_change,
 )
-from payd.domain.explain.said import Move
+from payd.domain.explain.said import Move, Said
 from payd.domain.explain.steps import EVENTS, learned, sentences, steps_of
-from payd.domain.explain.words import fact, listing, minor_units, price_of, when
-from payd.domain.explanation import Explanation
+from payd.domain.explain.words import fact, listing, minor_units, money, price_of, sentence, when
+from payd.domain.explanation import Explanation, FieldChange
 from payd.domain.history import Change, Circumstances, History, StoredEvent, StoredReport
 from payd.domain.money import Money
 from payd.domain.next_action import Redirect
 from payd.domain.outcome import Asking
 from payd.domain.payment import Payment, Status
-from payd.domain.refund import RefundInstructions, RefundState, RefundStatus, RefundTerms
+from payd.domain.published import NamedEvent
+from payd.domain.refund import (
+    Refund,
+    RefundInstructions,
+    RefundState,
+    RefundStatus,
+    RefundTerms,
+)
+from payd.domain.refunds import NOTHING_LEFT
 
 SENTENCE = re.compile(r"[A-Za-z\d].*\.", re.DOTALL)
 MINUTES = st.integers(0, 3000)
@@ -267,26 +277,90 @@ def test_a_new_refund_in_a_status_that_no_refund_begins_with_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("asking", "text"),
-    [(Asking.ASKING, "payd sends refund"), (Asking.ANSWERED, "has answered about refund")],
+    [
+        (Asking.ASKING, f"payd sends refund {UUID(int=9)} to mock."),
+        (Asking.ANSWERED, f"mock has answered about refund {UUID(int=9)}."),
+    ],
 )
 def test_what_is_known_of_the_request_of_a_refund_is_said(asking: Asking, text: str) -> None:
     before, now = a_refund(), a_refund(asking=asking, ask_deadline=None)
     move = RefundMove(payment=refunded(), before=before, after=now, note="")
-    assert text in refund_change(move).what
+    assert refund_change(move) == Said(text)
 
 
-def test_a_refund_whose_name_becomes_known_is_said() -> None:
-    before = a_refund(RefundStatus.PENDING, provider_reference=None)
-    now = attrs.evolve(before, provider_reference="re_5")
-    move = RefundMove(payment=refunded(), before=before, after=now, note="")
-    assert refund_change(move).what == f"Refund {now.id} is known at mock as re_5."
+@pytest.mark.parametrize(
+    ("before", "now", "note", "what", "because"),
+    [
+        (
+            a_refund(RefundStatus.AWAITING_APPROVAL),
+            a_refund(),
+            "",
+            "was approved; payd sends it.",
+            "",
+        ),
+        (
+            a_refund(RefundStatus.AWAITING_APPROVAL),
+            a_refund(),
+            "fine",
+            'was approved ("fine"); payd sends it.',
+            "",
+        ),
+        (
+            a_refund(),
+            a_refund(RefundStatus.SUCCEEDED, asking=Asking.UNKNOWN, provider_reference=None),
+            "",
+            "of 1.00 USD counts as paid back.",
+            "An operator found out what became of it.",
+        ),
+        (
+            a_refund(RefundStatus.PENDING),
+            a_refund(RefundStatus.SUCCEEDED),
+            "",
+            "of 1.00 USD has gone back to the customer.",
+            "mock reports re_1 as succeeded.",
+        ),
+        (
+            a_refund(RefundStatus.CANCELED),
+            a_refund(RefundStatus.SUCCEEDED),
+            "",
+            "of 1.00 USD has gone back to the customer.",
+            "mock reports re_1 as succeeded, although an operator had withdrawn it.",
+        ),
+        (
+            a_refund(),
+            a_refund(RefundStatus.FAILED, failure=NOTHING_LEFT),
+            "",
+            "of 1.00 USD was stopped before it was sent: nothing is left.",
+            f"The money is gone already: {taken_back(refunded())}.",
+        ),
+        (
+            a_refund(RefundStatus.PENDING, provider_reference=None),
+            a_refund(RefundStatus.PENDING),
+            "",
+            "is known at mock as re_1.",
+            "",
+        ),
+        (
+            a_refund(RefundStatus.PENDING),
+            a_refund(RefundStatus.PENDING, reason="more detail"),
+            "",
+            "was reported again, with more detail.",
+            "",
+        ),
+    ],
+)
+def test_a_change_of_a_refund_is_said(
+    before: Refund, now: Refund, note: str, what: str, because: str
+) -> None:
+    move = RefundMove(payment=refunded(), before=before, after=now, note=note)
+    assert refund_change(move) == Said(f"Refund {now.id} {what}", because)
 
 
-def test_a_refund_that_is_reported_again_is_said() -> None:
+def test_a_status_check_is_no_change_of_a_refund() -> None:
     before = a_refund(RefundStatus.PENDING)
-    now = attrs.evolve(before, reason="more detail")
-    move = RefundMove(payment=refunded(), before=before, after=now, note="")
-    assert refund_change(move).what == f"Refund {now.id} was reported again, with more detail."
+    checked = attrs.evolve(before, checks=2, next_check_time=at(9), update_time=at(5))
+    [said] = sentences(a_move(refunded(before), refunded(checked), actor=RECOVERY))
+    assert said.what.startswith("The status check brought nothing new")
 
 
 def test_a_failed_refund_without_a_reason_is_said() -> None:
@@ -303,7 +377,10 @@ def test_a_failed_payment_without_a_reason_is_said() -> None:
 @pytest.mark.parametrize(
     ("actor", "because"),
     [
-        (provider_actor("mock"), "A report named the reference before"),
+        (
+            provider_actor("mock"),
+            "A report named the reference before the answer to payd's request was known.",
+        ),
         (RECOVERY, "A lookup at mock found it."),
         (RECONCILIATION, "It is in the list of mock's objects."),
         ("main-app", "mock answered payd's request."),
@@ -311,7 +388,7 @@ def test_a_failed_payment_without_a_reason_is_said() -> None:
 )
 def test_where_the_reference_came_from_is_said(actor: str, because: str) -> None:
     move = a_move(a_payment(), a_payment(Status.PENDING), actor=actor)
-    assert because in move_of(move).because
+    assert move_of(move).because == because
 
 
 @pytest.mark.parametrize(
@@ -344,7 +421,124 @@ def test_why_a_payment_is_canceled_is_said(fields: Any, because: str) -> None:
 )
 def test_why_a_payment_expired_is_said(before: Status, fields: Any, because: str) -> None:
     now = a_payment(Status.EXPIRED, **fields)
-    assert because in move_of(a_move(a_payment(before), now)).because
+    said = move_of(a_move(a_payment(before), now))
+    assert said.what == "The payment expired."
+    assert because in said.because
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "what", "because"),
+    [
+        (
+            (100, 0),
+            (200, 100),
+            "1.00 USD was seen at mock and is not final yet; 1.00 of 5.00 USD is confirmed.",
+            "Money counts as paid when it is final at mock.",
+        ),
+        (
+            (0, 0),
+            (1, 0),
+            "0.01 USD was seen at mock and is not final yet.",
+            "Money counts as paid when it is final at mock.",
+        ),
+        (
+            (1, 0),
+            (1, 1),
+            "0.01 of 5.00 USD is confirmed; 4.99 USD is missing.",
+            "Only a part of what is due has come.",
+        ),
+    ],
+)
+def test_money_that_leaves_a_payment_open_is_said(
+    before: Any, now: Any, what: str, because: str
+) -> None:
+    old, new = (
+        a_payment(Status.PROCESSING, snapshot_received=received, snapshot_confirmed=confirmed)
+        for received, confirmed in (before, now)
+    )
+    assert [*sentences(a_move(old, new))] == [Said(what, because)]
+
+
+def test_money_on_its_way_without_an_amount_does_not_count_yet() -> None:
+    moving = a_payment(Status.PROCESSING, provider_status=ProviderStatus.PROCESSING)
+    said = move_of(a_move(a_payment(Status.PENDING), moving))
+    assert said.because == "Money counts as paid when it is final at mock."
+
+
+def test_the_smallest_amount_after_the_end_is_said() -> None:
+    before = a_payment(Status.EXPIRED)
+    [said] = sentences(a_move(before, attrs.evolve(before, snapshot_received=1)))
+    assert said.what == "0.01 USD is seen and not final, for a payment that is EXPIRED."
+
+
+def test_a_fee_is_said_when_it_changes() -> None:
+    before, now = (
+        a_payment(Status.PROCESSING, fee=20, snapshot_received=received) for received in (1, 2)
+    )
+    assert len([*sentences(a_move(before, now))]) == 1
+
+
+def test_a_receipt_without_a_sender_is_said() -> None:
+    before = a_payment(Status.PENDING)
+    now = after(before, (a_receipt(),))
+    said = [*sentences(a_move(before, now, receipts=now.receipts))]
+    assert said[0].what == (
+        "Receipt r1 of 5.00 USD is final; the money moved at 2026-01-01 12:01:00 UTC."
+    )
+
+
+def test_attempts_and_status_checks_are_counted() -> None:
+    once = a_payment(asking=Asking.ASKING, ask_deadline=at(1))
+    again = attrs.evolve(once, ask_deadline=at(3))
+    assert attempts(History(changes=(a_change(once),))) == "1 attempt"
+    newest = History(changes=(a_change(once), a_change(again)), left_out=7)
+    assert attempts(newest) == "at least 2 attempts"
+    assert (status_checks(1), status_checks(2)) == ("1 status check", "2 status checks")
+
+
+def test_that_the_customer_was_forgotten_is_said() -> None:
+    [said] = sentences(a_move(refunded(), refunded(), audit_event=decisions.FORGOTTEN))
+    assert said == Said(
+        "The personal data of the customer was erased.",
+        "An operator has forgotten the customer; amounts, items and references stay.",
+    )
+
+
+def test_events_that_were_published_again_are_named() -> None:
+    again = tuple(NamedEvent(subject="payment.refunded", id=UUID(int=n)) for n in (5, 6))
+    change = {"republished": again, "actor": "operator:ada"}
+    [said] = sentences(a_move(refunded(), refunded(), **change))
+    assert said == Said(
+        f"At the request of operator:ada payd published again: payment.refunded ({again[0].id})"
+        f" and payment.refunded ({again[1].id}).",
+        "They keep their ids, so a consumer that has handled them skips them. The payment itself"
+        " did not change.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "fields", "head"),
+    [
+        (Status.PENDING, {}, "At the request of operator:ada payd asked mock. The status check"),
+        (Status.PENDING, {"note": "why"}, "The status check"),
+        (Status.PENDING, {"audit_event": "attention_resolved"}, "The status check"),
+        (Status.CANCELING, {}, "The status check"),
+    ],
+)
+def test_what_a_person_asked_for_is_said_where_the_provider_answered(
+    before: Status, fields: Any, head: str
+) -> None:
+    change = a_change(a_payment(before), **({"actor": "operator:ada"} | fields))
+    step = steps_of(History(changes=(a_change(a_payment(before)), change)))[-1]
+    assert step.what.startswith(head)
+
+
+def test_a_new_value_was_nothing_before() -> None:
+    history = History(changes=(a_change(a_payment()), a_change(refunded(a_refund()))))
+    first, second = steps_of(history)
+    assert first.changes[0] == FieldChange("status", "", "CREATING")
+    assert [change.before for change in first.changes] == ["", "", ""]
+    assert FieldChange(f"refund {UUID(int=9)}", "", "CREATING 1.00 USD") in second.changes
 
 
 def test_money_on_its_way_that_vanishes_is_said_without_an_amount() -> None:
@@ -416,7 +610,7 @@ def test_a_reason_without_facts_says_that_an_older_version_stored_it() -> None:
     old = AttentionRecord(reason=Attention.CONFLICTING_EVIDENCE, since=NOW, published=True)
     payment = a_payment(Status.COMPLETED, attention_records=(old,))
     explanation = explain(History(changes=(a_change(payment),)), Circumstances(now=at(3)))
-    assert "an older version of payd did not store why" in explanation.waiting_for.what
+    assert "agree: an older version of payd did not store why." in explanation.waiting_for.what
 
 
 def test_a_new_fact_behind_an_open_reason_is_said() -> None:
@@ -469,6 +663,7 @@ def test_a_price_is_written_with_the_decimals_of_its_currency() -> None:
     yen = a_payment(amount=Money(currency_code="JPY", minor_units=5), crypto=TERMS)
     assert price_of(yen) == "5 JPY"
     assert minor_units(yen, yen.due) == "5"
+    assert money(attrs.evolve(yen, crypto=None), 500) == "500 JPY"
 
 
 def test_a_time_is_written_in_utc_wherever_payd_runs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -484,6 +679,7 @@ def test_a_time_is_written_in_utc_wherever_payd_runs(monkeypatch: pytest.MonkeyP
 def test_words_are_listed() -> None:
     assert listing(["a"]) == "a"
     assert listing(["a", "b", "c"]) == "a, b and c"
+    assert sentence(" It is more than the MAX. ") == "It is more than the MAX"
 
 
 def test_a_step_names_its_source() -> None:
@@ -501,6 +697,10 @@ def test_a_step_names_its_source() -> None:
     received = "(received 2026-01-01 12:00:00 UTC)"
     assert source(report_ids=(1,)) == f"report evt_1 {received} of mock"
     assert source(report_ids=(7,)) == "report inbox row 7 of mock"
+    assert source(report_ids=(1, 7)) == f"reports evt_1 {received} and inbox row 7 of mock"
+    assert source(report_ids=(1, 2, 7)) == (
+        f"reports evt_1 {received}, evt_2 {received} and inbox row 7 of mock"
+    )
     assert source(report_ids=(1, 2, 3, 4)) == (
         f"reports evt_1 {received}, evt_2 {received}, evt_3 {received} and 1 more of mock"
     )
@@ -530,20 +730,20 @@ def test_steps_that_repeat_in_pairs_are_counted() -> None:
     payment = a_payment(asking=Asking.NOT_ATTEMPTED)
     changes = [a_change(payment)]
     for number in range(1, 6):
-        for evidence in (AskAgain(deadline=at(number + 0.1)), NotAttempted()):
-            decision = decide(payment, evidence, at(number))
+        for evidence, late in ((AskAgain(deadline=at(number + 0.1)), 0), (NotAttempted(), 0.5)):
+            decision = decide(payment, evidence, at(number + late))
             assert decision is not None
             payment = decision.payment
             changes.append(a_change(payment, actor=RECOVERY))
     _, sent, failed = steps_of(History(changes=tuple(changes)))
     assert sent.what == "payd sends the request to mock."
     assert failed.what.endswith(
-        "These two steps happened 4 times more, last at 2026-01-01 12:05:00 UTC."
+        "These two steps happened 4 times more, last at 2026-01-01 12:05:30 UTC."
     )
     *_, third, last = steps_of(History(changes=tuple(changes[:5])))
     assert third.what == sent.what
     assert last.what.endswith(
-        "These two steps happened once more, last at 2026-01-01 12:02:00 UTC."
+        "These two steps happened once more, last at 2026-01-01 12:02:30 UTC."
     )
 
 
@@ -565,17 +765,18 @@ def test_changes_keep_their_order_whatever_the_clocks_say() -> None:
     assert [step.time for step in steps] == [at(m) for m in (5, 3, 4, 5, 9, 10)]
 
 
-def test_a_run_of_status_checks_is_one_step() -> None:
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_run_of_status_checks_is_one_step(count: int) -> None:
     payment = a_payment(Status.PENDING)
     checks = a_change(
         attrs.evolve(payment, provider_status=None),
         "status_checked",
         actor=RECOVERY,
-        count=3,
+        count=count,
         first_time=NOW - timedelta(minutes=9),
     )
     *_, step = steps_of(History(changes=(a_change(payment), checks)))
     assert step.what == (
-        "3 status checks since 2026-01-01 11:51:00 UTC brought nothing new: at mock it is"
+        f"{count} status checks since 2026-01-01 11:51:00 UTC brought nothing new: at mock it is"
         " unchanged."
     )
