@@ -75,25 +75,23 @@ def fact(payment: Payment, text: str) -> str:
     """What stands behind a reason for attention, with its amounts in currency units."""
     for pattern, written in _FACTS:
         if found := re.fullmatch(pattern, text, re.DOTALL):
+            if isinstance(written, str):
+                return _filled(written, payment, found)
             return written(payment, found)
     return text
 
 
-_Written = Callable[[Payment, "re.Match[str]"], str]
+#: A template, or what writes the sentence.
+_Written = str | Callable[[Payment, "re.Match[str]"], str]
 
 
-def _amounts(template: str) -> _Written:
+def _filled(template: str, payment: Payment, found: "re.Match[str]") -> str:
     """Fill a template: `{0}` is the first group as text, `{0m}` as an amount."""
-
-    def written(payment: Payment, found: "re.Match[str]") -> str:
-        text = template
-        for number, group in enumerate(found.groups()):
-            text = text.replace(f"{{{number}}}", group)
-            if group.isdigit():
-                text = text.replace(f"{{{number}m}}", money(payment, int(group)))
-        return text
-
-    return written
+    for number, group in enumerate(found.groups()):
+        template = template.replace(f"{{{number}}}", group)
+        if group.isdigit():
+            template = template.replace(f"{{{number}m}}", money(payment, int(group)))
+    return template
 
 
 def _object(payment: Payment) -> str:
@@ -133,29 +131,29 @@ def _refund(payment: Payment, found: "re.Match[str]") -> str:
 
 #: Patterns of the facts that `decide` and what it calls put behind a reason.
 _FACTS: tuple[tuple[str, _Written], ...] = (
-    (r"(\d+) of (\d+) confirmed", _amounts("{0m} is confirmed and {1m} is due")),
-    (r"(\d+) of (\d+) taken back", _amounts("{0m} was taken back of {1m} that was paid")),
-    (r"(\d+) of (\d+) sent for refund (\S+)", _amounts("{0m} was sent for refund {2} of {1m}")),
-    (r"(\d+) received", _amounts("{0m} was received")),
-    (r"(\d+) refunded", _amounts("{0m} was refunded")),
+    (r"(\d+) of (\d+) confirmed", "{0m} is confirmed and {1m} is due"),
+    (r"(\d+) of (\d+) taken back", "{0m} was taken back of {1m} that was paid"),
+    (r"(\d+) of (\d+) sent for refund (\S+)", "{0m} was sent for refund {2} of {1m}"),
+    (r"(\d+) received", "{0m} was received"),
+    (r"(\d+) refunded", "{0m} was refunded"),
     (r"paid with (\d+)", _counts_as),
     (r"asks for (\d+) (\S+)", _asked),
     (r"asks for (\S+)", _asked_in),
     (r"brought (\d+) (\S+)", _brought),
     (r"open after its expiry", _overdue),
     (r"refund (\S+)", _refund),
-    (r"paid (\d+) times", _amounts("it was paid {0} times")),
+    (r"paid (\d+) times", "it was paid {0} times"),
     (
         r"refund (.+) of (\d+) and of (\d+)",
-        _amounts("refund {0} is reported of {1m} and of {2m}; the larger amount counts"),
+        "refund {0} is reported of {1m} and of {2m}; the larger amount counts",
     ),
     (
         r"refund (.+) of (\d+) for refund (\S+)",
-        _amounts("{0} of {1m} is reported for refund {2}, which does not fit"),
+        "{0} of {1m} is reported for refund {2}, which does not fit",
     ),
-    (r"object (.+)", _amounts("a second object {0} exists at the provider")),
-    (r"create", _amounts("the request to create it was never answered")),
-    (r"reported", _amounts("the provider reported it")),
+    (r"object (.+)", "a second object {0} exists at the provider"),
+    (r"create", "the request to create it was never answered"),
+    (r"reported", "the provider reported it"),
 )
 
 

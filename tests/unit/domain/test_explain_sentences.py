@@ -643,6 +643,7 @@ def test_a_new_fact_behind_an_open_reason_is_said() -> None:
         ),
         ("refund re_9", "refund re_9"),
         ("object cs_2", "a second object cs_2 exists at the provider"),
+        ("object cs\n2", "a second object cs\n2 exists at the provider"),
         ("create", "the request to create it was never answered"),
         ("reported", "the provider reported it"),
         ("anything else", "anything else"),
