@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 import attrs
 
 from payd.domain.explain.facts_changed import WHERE_ERRORS_ARE
-from payd.domain.explain.money_back import taken_back
+from payd.domain.explain.money_back import code_of, taken_back
 from payd.domain.explain.said import Move, Said
 from payd.domain.explain.words import money, sentence, when
 from payd.domain.outcome import Asking
@@ -93,7 +93,7 @@ def _asked_for_approval(move: RefundMove) -> Said:
 
 
 def _approved(move: RefundMove) -> Said:
-    return Said(f"{move.name} was approved{_quoted(move.note)}; payd sends it.", "")
+    return Said(f"{move.name} was approved{_quoted(move.note)}; payd sends it.")
 
 
 def _withdrawn_or_canceled(move: RefundMove) -> Said:
@@ -138,7 +138,7 @@ def _succeeded(move: RefundMove) -> Said:
 
 
 def _failed(move: RefundMove) -> Said:
-    code = move.after.failure.code if move.after.failure else ""
+    code = code_of(move.after)
     if code == SETTLED:
         return Said(
             f"{move.name} of {move.amount} counts as never sent{_quoted(move.note)}. The money"
@@ -200,12 +200,12 @@ def _same_status(move: RefundMove) -> Said:
             "Of two amounts the larger one counts.",
         )
     if after.status is _Status.CREATING:
-        return Said(ASKING_OF_REFUND[after.asking](move), "")
+        return Said(ASKING_OF_REFUND[after.asking](move))
     if before is not None and before.provider_reference != after.provider_reference:
         return Said(
-            f"{move.name} is known at {move.payment.provider} as {after.provider_reference}.", ""
+            f"{move.name} is known at {move.payment.provider} as {after.provider_reference}."
         )
-    return Said(f"{move.name} was reported again, with more detail.", "")
+    return Said(f"{move.name} was reported again, with more detail.")
 
 
 def _being_sent(move: RefundMove) -> str:

@@ -152,7 +152,8 @@ def test_a_stuck_payment_is_closed_at_the_provider_only_where_that_can_be_done()
     payment = flagged(Attention.STUCK)
     close = "If it is not paid there, close it there"
     assert close in advised(explained(payment))
-    assert close not in advised(explained(payment, Circumstances(now=at(3), can_close=False)))
+    on_a_chain = explained(payment, Circumstances(now=at(3), can_close=False))
+    assert any(one.text.endswith(" let the customer pay again.") for one in on_a_chain.advice)
 
 
 def test_an_outcome_that_only_a_report_can_tell_waits_for_the_provider() -> None:
@@ -599,6 +600,14 @@ def test_nothing_is_sent_back_while_disputes_are_open() -> None:
     assert "back while the dispute is open" in held_by_dispute(unknown, 400)
 
 
+def test_what_a_lost_dispute_gave_whole_is_not_sent_again() -> None:
+    lost = after(refunded(), a_dispute(DisputeStatus.LOST))
+    assert held_by_dispute(lost, DUE) == (
+        "Do not send 5.00 USD back in another way: dispute dp_1 gave 5.00 USD to the customer."
+    )
+    assert held_by_dispute(lost, DUE + 1).startswith("Compare first: dispute dp_1 gave 5.00 USD")
+
+
 # -- refunds -------------------------------------------------------------------------------------
 
 
@@ -720,11 +729,54 @@ def test_an_external_refund_that_is_on_its_way_is_said() -> None:
             Show(kind=ShowKind.TEXT, payload="Send it."),
             "send 1.00 USD to 0xd as its instructions say",
         ),
+        (
+            attrs.evolve(TRANSFER, memo=""),
+            "transfer 1.00 USD (token 0xt) at mock (chain 42431) to 0xr",
+        ),
     ],
 )
 def test_what_a_person_has_to_send_is_said(action: Any, text: str) -> None:
     refund = a_refund(RefundStatus.AWAITING_TRANSFER, next_action=action, destination="0xd")
     assert how_to_send(refunded(refund), refund) == text
+
+
+def test_a_refund_without_a_destination_is_sent_as_its_instructions_say() -> None:
+    action = Show(kind=ShowKind.TEXT, payload="Send it.")
+    refund = a_refund(RefundStatus.AWAITING_TRANSFER, next_action=action)
+    assert how_to_send(refunded(refund), refund) == "send 1.00 USD as its instructions say"
+
+
+def test_a_refund_that_failed_without_a_reason_is_said() -> None:
+    failed = a_refund(RefundStatus.FAILED, failure=None)
+    assert "the refund of 1.00 USD failed, so the customer does not have it" in (
+        explained(refunded(failed)).summary
+    )
+
+
+def test_only_a_later_refund_makes_up_for_a_failed_one() -> None:
+    failed = tuple(
+        a_refund(RefundStatus.FAILED, id=UUID(int=number), create_time=at(number))
+        for number in (1, 2)
+    )
+    at_once = a_refund(RefundStatus.SUCCEEDED, id=UUID(int=3), create_time=at(1))
+    later = a_refund(RefundStatus.SUCCEEDED, id=UUID(int=4), create_time=at(3))
+    record = AttentionRecord(reason=Attention.REFUND_FAILED, since=NOW, facts=frozenset({"f"}))
+    text = advised(explained(refunded(*failed, at_once, later, attention_records=(record,))))
+    assert (
+        f" Afterwards refund {later.id} of 1.00 USD has succeeded. Do not refund it again."
+    ) in text
+
+
+def test_a_refund_that_an_operator_settled_or_withdrew_has_not_failed() -> None:
+    settled = a_refund(
+        RefundStatus.FAILED,
+        asking=Asking.UNKNOWN,
+        failure=Failure(code=SETTLED, message="Never sent."),
+    )
+    record = AttentionRecord(reason=Attention.REFUND_FAILED, since=NOW, facts=frozenset({"f"}))
+    for refund in (settled, a_refund(RefundStatus.CANCELED)):
+        text = advised(explained(refunded(refund, attention_records=(record,))))
+        assert "As payd has it now, no refund of this payment has failed" in text
 
 
 def test_a_refund_in_approval_has_no_size_where_the_provider_refunds_nothing() -> None:
@@ -760,7 +812,8 @@ def test_a_refund_that_a_later_one_made_up_for_is_not_mentioned() -> None:
 
 def test_the_amount_of_an_event_whose_change_is_left_out_is_that_of_the_refund() -> None:
     refund = a_refund(RefundStatus.SUCCEEDED)
-    assert first_amount(history(refunded()), refund) == 100
+    other = a_refund(RefundStatus.SUCCEEDED, id=UUID(int=8), amount=200)
+    assert first_amount(history(refunded(other)), refund) == 100
 
 
 def test_money_that_nothing_explains_was_taken_back_by_something_unknown() -> None:
