@@ -403,7 +403,7 @@ def life(*payments: Payment) -> History:
     return History(changes=tuple(attrs.evolve(one, time=at(n)) for n, one in enumerate(changes)))
 
 
-def test_money_after_the_close_is_told_from_money_before_it() -> None:
+def test_money_after_the_close_differs_from_money_before_it() -> None:
     def canceled(received: int, confirmed: int = 0) -> Payment:
         part = {"snapshot_received": received, "snapshot_confirmed": confirmed}
         return a_payment(Status.CANCELED, **part)
@@ -492,6 +492,17 @@ def test_where_a_customer_wants_a_refund_has_to_be_named_where_the_provider_need
     )
 
 
+def test_no_refund_is_advised_after_the_time_in_which_the_provider_refunds() -> None:
+    more = flagged(
+        Attention.OVERPAID, Status.COMPLETED, snapshot_received=600, snapshot_confirmed=600
+    )
+    terms = RefundTerms(window=timedelta(days=1))
+    text = advised(explained(more, Circumstances(now=at(3), refund_terms=terms)))
+    assert f"payd refund {more.id}" in text
+    text = advised(explained(more, Circumstances(now=at(3000), refund_terms=terms)))
+    assert "payd cannot refund it (the provider refunds up to 1 day" in text
+
+
 def test_a_part_of_the_money_that_all_went_back_is_not_sent_again() -> None:
     back = a_refund(RefundStatus.SUCCEEDED, amount=400)
     part = {"snapshot_received": 400, "snapshot_confirmed": 400, "refunds": (back,)}
@@ -503,17 +514,17 @@ def test_a_part_of_the_money_that_all_went_back_is_not_sent_again() -> None:
     ) in text
 
 
-def test_a_late_payment_is_delivered_only_after_the_main_app_was_told_that_it_ended() -> None:
-    def told(subject: str, **fields: Any) -> bool:
+def test_a_late_payment_is_delivered_only_after_the_main_app_learned_that_it_ended() -> None:
+    def has_to_deliver(subject: str, **fields: Any) -> bool:
         event = StoredEvent(
             event_id=UUID(int=1), subject=subject, create_time=NOW, publish_time=NOW
         )
         payment = a_payment(Status.COMPLETED, **fields)
         return "Make sure that it delivers" in advised(explained(payment, events=(event,)))
 
-    assert told("payment.canceled", late=True)
-    assert not told("payment.completed", late=True)
-    assert not told("payment.canceled")
+    assert has_to_deliver("payment.canceled", late=True)
+    assert not has_to_deliver("payment.completed", late=True)
+    assert not has_to_deliver("payment.canceled")
 
 
 def test_an_object_of_another_amount_that_is_not_known_is_closed_all_the_same() -> None:
@@ -626,8 +637,8 @@ def test_several_refunds_that_are_on_their_way_are_named() -> None:
         a_refund(RefundStatus.PENDING, id=UUID(int=8), amount=200),
     )
     assert nothing_more(refunded(*pending)) == (
-        f"Refunds {pending[0].id} of 1.00 USD and {pending[1].id} of 2.00 USD send it back, and have"
-        f" not succeeded yet. Do not refund it again."
+        f"Refunds {pending[0].id} of 1.00 USD and {pending[1].id} of 2.00 USD send it back, and"
+        f" have not succeeded yet. Do not refund it again."
     )
 
 
@@ -677,7 +688,7 @@ def test_a_stuck_refund_can_be_settled_from_a_time_on() -> None:
     assert "payd takes that from" not in text
 
 
-def test_the_event_about_another_refund_does_not_tell_of_this_one() -> None:
+def test_the_event_about_another_refund_says_nothing_about_this_one() -> None:
     failed = a_refund(
         RefundStatus.FAILED,
         asking=Asking.UNKNOWN,

@@ -280,23 +280,23 @@ async def test_several_waiting_reports_are_counted_with_their_attempts(world: Wo
         ),
     ],
 )
-async def test_the_rules_are_told_what_the_provider_can_do(
+async def test_the_rules_get_what_the_provider_can_do(
     monkeypatch: pytest.MonkeyPatch,
     capabilities: Capabilities,
     can_look_up: bool,
     can_close: bool,
     settle_after: timedelta,
 ) -> None:
-    told = []
+    circumstances: list[Circumstances] = []
 
     def noting(history: History, around: Circumstances) -> Explanation:
-        told.append(around)
+        circumstances.append(around)
         return rules(history, around)
 
     monkeypatch.setattr(explain, "explain", noting)
     world = World(capabilities)
     await explained(world, await world.initiate())
-    [around] = told
+    [around] = circumstances
     assert around.can_look_up is can_look_up
     assert around.can_close is can_close
     assert around.refund_settle_after == settle_after
