@@ -153,8 +153,9 @@ def _failed(move: RefundMove) -> Said:
         )
     came_back = move.before is not None and move.before.status is _Status.SUCCEEDED
     how = "failed after it had succeeded: the money came back" if came_back else "failed"
+    named = f" ({code})" if code else ""
     return Said(
-        f"{move.name} of {move.amount} {how} ({code}). The money can be refunded again.",
+        f"{move.name} of {move.amount} {how}{named}. The money can be refunded again.",
         f"{_failure(move.after)}.",
     )
 

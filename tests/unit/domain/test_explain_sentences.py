@@ -366,7 +366,10 @@ def test_a_status_check_is_no_change_of_a_refund() -> None:
 def test_a_failed_refund_without_a_reason_is_said() -> None:
     failed = a_refund(RefundStatus.FAILED, failure=None)
     move = RefundMove(payment=refunded(), before=a_refund(), after=failed, note="")
-    assert refund_change(move).because == "No reason is known."
+    assert refund_change(move) == Said(
+        f"Refund {failed.id} of 1.00 USD failed. The money can be refunded again.",
+        "No reason is known.",
+    )
 
 
 def test_a_failed_payment_without_a_reason_is_said() -> None:
