@@ -20,7 +20,7 @@ OWN = ("payd", RECOVERY, RECONCILIATION, provider_actor("stripe"), operator_acto
 WHITE_SPACE = st.text(" \t\u00a0\u2003", max_size=3)
 
 
-@pytest.mark.parametrize("actor", OWN)
+@pytest.mark.parametrize("actor", [*OWN, "operator/ada", "oper ator : ada"])
 def test_payds_own_names_are_reserved(actor: str) -> None:
     assert is_reserved(actor)
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.domain.builders import TERMS, a_receipt, a_snapshot
 
+from payd.domain.errors import InvalidField, PaydError
 from payd.domain.money import Money, TokenTerms, base_units, currency_exponent
 from payd.domain.next_action import QR_BYTES_MAX, Show, ShowField, ShowKind
 from payd.domain.payment import Customer
@@ -153,3 +154,13 @@ def test_what_shows_nothing_is_refused_in_words() -> None:
     with pytest.raises(ValueError, match=r".") as refused:
         Show(kind=ShowKind.TEXT)
     assert str(refused.value) == "show: has neither a payload nor fields"
+
+
+def test_an_error_has_what_people_and_programs_read() -> None:
+    error = PaydError("try again", retry_after_s=5, payment_id="p")
+    assert (str(error), error.message, error.retry_after_s) == ("try again", "try again", 5)
+    assert error.metadata == {"payment_id": "p"}
+    invalid = InvalidField("amount", "is too large")
+    assert (invalid.message, invalid.metadata) == ("amount: is too large", {"field": "amount"})
+    assert (invalid.field, invalid.description) == ("amount", "is too large")
+    assert InvalidField("", "is empty").message == "is empty"
