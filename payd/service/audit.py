@@ -1,7 +1,9 @@
 """Audit: compare the ledger's sums with the balance of the account, to the last unit.
 
 A receipt that is missing or counted twice, for whatever reason, appears here as a difference. The
-sums and the watch's cursor are read in one snapshot, and the balance at exactly that cursor.
+sums and the watch's cursor are read in one snapshot, and the balance at exactly that cursor. A
+payment's receipt that was seen counts as final when the report is settled, which may be after the
+cursor: an audit that finds a difference is repeated soon.
 """
 
 from collections.abc import Mapping, Sequence
@@ -80,6 +82,8 @@ class Audit:
     providers: Providers
     clock: Clock
     interval: timedelta = timedelta(hours=24)
+    #: The longest delay after an audit that found a difference.
+    recheck: timedelta = timedelta(minutes=10)
     #: Delay after an audit without an answer.
     again: timedelta = timedelta(seconds=10)
     #: Another daemon takes over an audit that has not finished after this many seconds.
@@ -122,7 +126,8 @@ class Audit:
             findings=tuple(findings),
         )
         await self.results.add(result)
-        await self._rest(provider, start, self.interval)
+        rest = min(self.interval, self.recheck) if findings else self.interval
+        await self._rest(provider, start, rest)
         return result
 
     async def _miscounts(self, provider: ProviderPort) -> Sequence[Mapping[str, str]]:

@@ -719,3 +719,16 @@ async def test_an_audit_is_due_once_a_day_for_one_daemon(world: World) -> None:
     world.provider.can_audit = False
     world.clock.move(hours=25)
     assert await world.audit.claim_batch() == []
+
+
+async def test_an_audit_with_a_difference_is_due_again_in_ten_minutes(world: World) -> None:
+    """A report of final money may have waited to be settled: then the next audit agrees."""
+    world.provider.holds = [holding(DUE)]
+    await watched(world)
+    [due] = await world.audit.claim_batch()
+    await world.audit.work(due)
+
+    world.clock.move(minutes=9)
+    assert await world.audit.claim_batch() == []
+    world.clock.move(minutes=1)
+    assert await world.audit.claim_batch() == [due]
