@@ -76,6 +76,9 @@ class PaymentStore(Protocol):
         Each is read with those of its receipts whose ids are given for any name.
         """
 
+    async def oldest_unnamed(self, provider: str) -> datetime | None:
+        """When the oldest open payment began that does not know its object; None for none."""
+
     async def newer(self, versions: Mapping[UUID, int]) -> Sequence[Payment]:
         """The payments of these ids that have a newer version than the given one."""
 

@@ -12,7 +12,7 @@ committed, and the ledger keeps the receipt for an operator.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import attrs
@@ -31,8 +31,12 @@ from payd.service.settle import Settle
 PARKED_MAX = timedelta(hours=24)
 #: The same for one that names a reference or an alias, which payd may learn a little later.
 UNKNOWN_MAX = timedelta(hours=1)
+#: The same while a payment that is older than the report does not know its object.
+UNNAMED_MAX = timedelta(days=3)
 #: Seconds until the next attempt, by the number of attempts. The last one repeats.
 _PARK_S = (1.0, 2.0, 5.0, 15.0, 60.0, 300.0)
+#: The same after UNKNOWN_MAX: an account that others use, too, may have many reports.
+_PARK_LATE_S = 1800.0
 
 
 @attrs.frozen
@@ -112,13 +116,16 @@ class _Batch:
     outcomes: dict[int, str] = attrs.field(factory=dict)
     to_finish: dict[int, str] = attrs.field(factory=dict)
     to_park: dict[int, float] = attrs.field(factory=dict)
+    #: Provider → when the oldest payment began that does not know its object, once asked.
+    oldest_unnamed: dict[str, datetime | None] = attrs.field(factory=dict)
 
     def finish(self, row_id: int, outcome: str) -> None:
         self.outcomes[row_id] = self.to_finish[row_id] = outcome
 
-    def park(self, row: InboxRow, outcome: str) -> None:
+    def park(self, row: InboxRow, outcome: str, *, is_late: bool = False) -> None:
         self.outcomes[row.id] = outcome
-        self.to_park[row.id] = _PARK_S[min(row.attempts, len(_PARK_S)) - 1]
+        pause_s = _PARK_S[min(row.attempts, len(_PARK_S)) - 1]
+        self.to_park[row.id] = _PARK_LATE_S if is_late else pause_s
 
 
 @attrs.frozen(kw_only=True)
@@ -294,11 +301,22 @@ class Reports:
             batch.finish(row.id, "unmatched")
             return
         is_ours = any(_is_payment_id(one.reference) for one in observations)
-        if self.clock.now() - row.receive_time > (PARKED_MAX if is_ours else UNKNOWN_MAX):
+        age = self.clock.now() - row.receive_time
+        if age <= (PARKED_MAX if is_ours else UNKNOWN_MAX):
+            batch.park(row, "parked")
+        elif not is_ours and age <= UNNAMED_MAX and await self._may_be_named(row, batch):
+            batch.park(row, "parked", is_late=True)
+        else:
             await self._keep_receipts(row, observations)
             batch.finish(row.id, "never_matched" if is_ours else "not_ours")
-            return
-        batch.park(row, "parked")
+
+    async def _may_be_named(self, row: InboxRow, batch: _Batch) -> bool:
+        """Whether a payment that existed before the report may turn out to be what it is about."""
+        if row.provider not in batch.oldest_unnamed:
+            oldest = await self.store.oldest_unnamed(row.provider)
+            batch.oldest_unnamed[row.provider] = oldest
+        since = batch.oldest_unnamed[row.provider]
+        return since is not None and since < row.receive_time
 
     async def _keep_receipts(self, row: InboxRow, observations: Sequence[Observation]) -> None:
         """Put receipts from a translated event into the ledger, for an operator to match.

@@ -210,6 +210,7 @@ async def look_up(side: Side, names: Sequence[tuple[str, str]], key: int) -> Any
         await store.get_all(PAYMENTS),
         _by_id(await store.newer(dict.fromkeys(PAYMENTS, 2))),
         await store.await_answer(PAYMENTS[key], 0),
+        await store.oldest_unnamed("mock"),
     )
 
 

@@ -90,3 +90,10 @@ def test_a_statement_reads_no_more_than_it_is_asked_for(
     # Each kind of movement is read up to the limit, and one page of them is looked up.
     assert rows_read(plan) <= (1 if is_empty else 4 * LIMIT), plan
     assert is_empty or rows_read(plan) >= LIMIT, plan
+
+
+def test_payments_that_have_ended_are_not_read_for_those_without_an_object(stored: Filled) -> None:
+    plan = stored.plan(STATEMENTS["oldest_unnamed"], {"provider": "stripe"})
+
+    assert "Seq Scan" not in plan, plan
+    assert rows_read(plan) <= 1, plan

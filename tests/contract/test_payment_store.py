@@ -30,6 +30,7 @@ from payd.domain.evidence import (
     CancelRequested,
     Conflict,
     Created,
+    Declined,
     Evidence,
     Observation,
     OutcomeUnknown,
@@ -384,6 +385,22 @@ async def test_payments_are_read_with_the_receipts_that_are_asked_for(stores: St
     assert again == read
     none_asked = await stores.payments.get(first.id)
     assert none_asked == attrs.evolve(read, receipts=())
+
+
+# -- payments that do not know their object ----------------------------------------------------
+
+
+async def test_the_oldest_open_payment_without_an_object_is_known(stores: Stores) -> None:
+    older = await stores.add(create_time=NOW - timedelta(minutes=2))
+    await stores.add(create_time=NOW - timedelta(minutes=1))
+    await stores.add(create_time=NOW - timedelta(minutes=9), provider="other")
+    named = await stores.add(create_time=NOW - timedelta(minutes=3))
+    await stores.learn(named, created())
+    ended = await stores.add(create_time=NOW - timedelta(minutes=4))
+    await stores.learn(ended, Declined(code="no", message="no"))
+
+    assert await stores.payments.oldest_unnamed("mock") == older.create_time
+    assert await stores.payments.oldest_unnamed("nobody") is None
 
 
 # -- find ------------------------------------------------------------------------------------

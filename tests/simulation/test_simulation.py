@@ -16,7 +16,7 @@ from simulation.search import Tally, check, count, shrink
 SLICE = range(200)
 CAMPAIGN = range(10_000)
 #: Seeds by which the campaign found a defect that has been mended.
-FOUND = (7188,)
+FOUND = (4315, 4483, 7188)
 #: Runs a seed in a process of its own, with other hashes of texts.
 ALONE = """
 from simulation.plan import plan_of

@@ -548,6 +548,15 @@ WITH named AS MATERIALIZED (
 
 -- here: payments_of_named --
 
+-- oldest_unnamed --
+-- Every open payment has a time for its next look: the others are not read.
+SELECT min(create_time) AS create_time
+FROM payments
+WHERE next_look_time IS NOT NULL
+  AND provider = :provider::text
+  AND provider_reference IS NULL
+  AND status IN ('CREATING', 'PENDING', 'PROCESSING', 'CANCELING');
+
 -- newer_payments --
 -- The payments that have a newer version than the one that their watchers know. A payment without
 -- one costs a look into the primary key's index, and a read of its row.

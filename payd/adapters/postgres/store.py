@@ -141,6 +141,10 @@ class PostgresStore:
         )
         return {asked[number]: payment for number, payment in found.items()}
 
+    async def oldest_unnamed(self, provider: str) -> datetime | None:
+        row = await self._database.fetch_one("oldest_unnamed", provider=provider)
+        return row["create_time"] if row else None
+
     async def newer(self, versions: Mapping[UUID, int]) -> Sequence[Payment]:
         rows = await self._database.fetch(
             "newer_payments",

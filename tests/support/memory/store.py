@@ -122,6 +122,16 @@ class MemoryStore:
             if payment is not None
         }
 
+    async def oldest_unnamed(self, provider: str) -> datetime | None:
+        times = (
+            payment.create_time
+            for payment in self._payments.values()
+            if payment.provider == provider
+            and payment.provider_reference is None
+            and payment.status.is_open
+        )
+        return min(times, default=None)
+
     async def newer(self, versions: Mapping[UUID, int]) -> Sequence[Payment]:
         return [
             self._read(payment_id)

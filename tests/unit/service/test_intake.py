@@ -12,6 +12,7 @@ from unit.service.world import World
 from payd.domain.attention import Attention
 from payd.domain.evidence import Observation, ProviderStatus, Receipt, ReceiptState, Snapshot
 from payd.domain.payment import Payment, Status
+from payd.domain.refund import RefundSnapshot, RefundState
 from payd.ports import Answer, Cursor, Lease, LeaseLost
 from payd.service.reports import PARKED_MAX, UNKNOWN_MAX
 
@@ -224,6 +225,52 @@ async def test_a_report_about_something_else_is_not_ours(world: World, reference
     assert _outcomes(world) == ["not_ours"]
 
 
+async def test_a_report_waits_while_a_payment_does_not_know_its_object(world: World) -> None:
+    """It may be about that object: a refund by hand is in no other report."""
+    payment = await _without_an_object(world)
+    world.clock.move(minutes=1)
+    refund = RefundSnapshot(
+        reference="re_1",
+        state=RefundState.SUCCEEDED,
+        asset="USD",
+        amount=3000,
+        time=world.clock.now(),
+    )
+    observation = Observation(id="evt_1", reference="obj_1", fact=refund)
+    await world.intake.accept("mock", [observation])
+    await world.intake_pass()
+    world.clock.time += UNKNOWN_MAX + timedelta(seconds=1)
+    await world.intake_pass()
+    assert _outcomes(world) == [None], "the provider still has not answered"
+
+    world.provider.object.pay()
+    await world.recovery_pass()
+    await world.recovery_pass()
+    world.clock.time += UNKNOWN_MAX
+    await world.intake_pass()
+
+    assert (await world.newest(payment)).refunded == 3000
+    assert _outcomes(world) == ["applied"]
+
+
+@pytest.mark.parametrize(("days", "outcome"), [(0, "not_ours"), (2, None), (3, "not_ours")])
+async def test_it_waits_for_three_days_and_for_no_payment_that_began_after_it(
+    world: World, days: int, outcome: str | None
+) -> None:
+    observation = Observation(id="evt_1", reference="cs_unknown", fact=_paid(world))
+    if days:
+        await _without_an_object(world)
+    world.clock.move(minutes=1)
+    await world.intake.accept("mock", [observation])
+    world.clock.move(minutes=1)
+    if not days:
+        await _without_an_object(world)
+    world.clock.time += UNKNOWN_MAX + timedelta(days=days)
+    await world.intake_pass()
+
+    assert _outcomes(world) == [outcome]
+
+
 @pytest.mark.parametrize("spell", [str.upper, str.lower])
 async def test_an_id_has_the_form_of_ours_in_capitals_too(
     world: World, spell: Callable[[str], str]
@@ -256,12 +303,7 @@ async def test_a_provider_cannot_report_about_the_payment_of_another(world: Worl
 async def test_money_reported_while_the_outcome_is_unknown_completes_the_payment(
     world: World,
 ) -> None:
-    async def created_and_lost(_: Request) -> Answer:
-        world.provider.make(world.provider.operations[-1])
-        return OUTCOME_UNKNOWN
-
-    world.provider.replies["create"] = [created_and_lost]
-    payment = await world.initiate()
+    payment = await _without_an_object(world)
 
     await world.pay()
     await world.settle_and_publish()
@@ -324,6 +366,17 @@ async def _accept(
     world: World, payment: Payment, *, id: str, fact: Snapshot | tuple[Receipt, ...]
 ) -> None:
     await world.intake.accept("mock", [_observation(payment.id, id=id, fact=fact)])
+
+
+async def _without_an_object(world: World) -> Payment:
+    """A payment whose object exists, and whose provider did not answer."""
+
+    async def created_and_lost(_: Request) -> Answer:
+        world.provider.make(world.provider.operations[-1])
+        return OUTCOME_UNKNOWN
+
+    world.provider.replies["create"] = [created_and_lost]
+    return await world.initiate()
 
 
 async def _accept_unknown(world: World) -> None:
