@@ -391,13 +391,15 @@ async def test_payments_are_read_with_the_receipts_that_are_asked_for(stores: St
 
 
 async def test_the_oldest_open_payment_without_an_object_is_known(stores: Stores) -> None:
-    older = await stores.add(create_time=NOW - timedelta(minutes=2))
-    await stores.add(create_time=NOW - timedelta(minutes=1))
-    await stores.add(create_time=NOW - timedelta(minutes=9), provider="other")
-    named = await stores.add(create_time=NOW - timedelta(minutes=3))
-    await stores.learn(named, created())
-    ended = await stores.add(create_time=NOW - timedelta(minutes=4))
-    await stores.learn(ended, Declined(code="no", message="no"))
+    async def began(minutes: int, provider: str = "mock") -> Payment:
+        time = NOW - timedelta(minutes=minutes)
+        return await stores.add(create_time=time, next_check_time=NOW, provider=provider)
+
+    await began(1)
+    older = await began(2)
+    await stores.learn(await began(3), created())
+    await stores.learn(await began(4), Declined(code="no", message="no"))
+    await began(9, "other")
 
     assert await stores.payments.oldest_unnamed("mock") == older.create_time
     assert await stores.payments.oldest_unnamed("nobody") is None

@@ -129,6 +129,7 @@ class MemoryStore:
             if payment.provider == provider
             and payment.provider_reference is None
             and payment.status.is_open
+            and payment.next_check_time is not None
         )
         return min(times, default=None)
 
