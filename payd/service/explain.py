@@ -163,13 +163,13 @@ def _translated(
     """The report with what its event says about the payment."""
     if provider is None:
         return report
-    said = (one.fact for one in _observations(event, provider) if one.reference in names)
-    return attrs.evolve(report, facts=tuple(said))
+    said = [one for one in _observations(event, provider) if {one.reference, one.also} & names]
+    return attrs.evolve(report, facts=tuple(one.fact for one in said))
 
 
 def _names(event: ProviderEvent, provider: ProviderPort) -> Set[str]:
-    """References that an event names."""
-    return {observation.reference for observation in _observations(event, provider)}
+    """References and second names in an event."""
+    return {name for one in _observations(event, provider) for name in (one.reference, one.also)}
 
 
 def _observations(event: ProviderEvent, provider: ProviderPort) -> Sequence[Observation]:

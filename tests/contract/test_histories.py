@@ -234,9 +234,10 @@ async def test_reports_that_were_settled_after_a_time_are_found(stores: Stores) 
 
 async def test_reports_wait_by_name_and_events_whatever_they_mean(stores: Stores) -> None:
     for report in (
-        Observation(id="o1", reference="mine", fact=Conflict()),
+        Observation(id="o1", reference="mine", also="mine", fact=Conflict()),
         Observation(id="o2", reference="other", fact=Conflict()),
         ProviderEvent(id="e1", type="t", content={"a": 1}),
+        Observation(id="o4", reference="other", also="mine", fact=Conflict()),
     ):
         await stores.inbox.put("mock", [report])
     await stores.inbox.put("bank", [Observation(id="o3", reference="mine", fact=Conflict())])
@@ -246,8 +247,9 @@ async def test_reports_wait_by_name_and_events_whatever_they_mean(stores: Stores
     assert [(report.event_id, event and event.id) for report, event in found] == [
         ("o1", None),
         ("e1", "e1"),
+        ("o4", None),
     ]
-    assert [report.facts for report, _ in found] == [(Conflict(),), ()]
+    assert [report.facts for report, _ in found] == [(Conflict(),), (), (Conflict(),)]
     assert {report.retry_time for report, _ in found} == {None}
     [(first, _)] = await stores.histories.waiting_reports("mock", ["mine"], 1)
     assert first.event_id == "o1"

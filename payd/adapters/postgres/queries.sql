@@ -1748,8 +1748,9 @@ WHERE
 ORDER BY id;
 
 -- waiting_reports --
--- Reports of a provider that wait to be settled: observations with one of these references, and
--- events, which have no reference until they are translated. Each part uses its own index.
+-- Reports of a provider that wait to be settled: observations with one of these references, or with
+-- one as their second name, and events, which have no reference until they are translated. Each
+-- part uses its own index.
 (
     SELECT
         id, event_id, receive_time, attempts, report, false AS is_event,
@@ -1759,6 +1760,21 @@ ORDER BY id;
         settle_time IS NULL
         AND provider = :provider::text
         AND report ->> 'reference' = ANY (:names::text[])
+    ORDER BY id
+    LIMIT :limit::integer
+)
+UNION ALL
+(
+    SELECT
+        id, event_id, receive_time, attempts, report, false AS is_event,
+        CASE WHEN attempts > 0 THEN locked_until END AS retry_time
+    FROM inbox
+    WHERE
+        settle_time IS NULL
+        AND provider = :provider::text
+        AND report ->> 'also' IS NOT NULL
+        AND report ->> 'also' = ANY (:names::text[])
+        AND report ->> 'reference' <> ALL (:names::text[])
     ORDER BY id
     LIMIT :limit::integer
 )

@@ -79,7 +79,7 @@ class MemoryHistories:
                 continue
             if isinstance(report, ProviderEvent):
                 found.append((_report(held), report))
-            elif isinstance(report, Observation) and report.reference in names:
+            elif isinstance(report, Observation) and {report.reference, report.also} & {*names}:
                 found.append((_report(held), None))
         return found[:most]
 

@@ -249,6 +249,20 @@ async def test_reports_that_name_a_refund_wait_for_its_payment(world: World) -> 
     assert "with 1 more" in what
 
 
+async def test_reports_that_name_the_payment_only_by_their_second_name_wait(world: World) -> None:
+    payment = await world.initiate()
+    about = Observation(id="evt_a", reference="other", also="obj_1", fact=Conflict(detail="odd"))
+    world.provider.meanings["evt_a"] = (about,)
+    await world.inbox.put("mock", [ProviderEvent(id="evt_a", type="t", content={})])
+    await world.intake.accept("mock", [attrs.evolve(about, id="o")])
+
+    what = (await explained(world, payment)).waiting_for.what
+
+    assert "evt_a of mock, which says" in what
+    assert "odd" in what
+    assert "with 1 more" in what
+
+
 async def test_a_report_that_names_nothing_does_not_wait_for_a_payment_without_a_reference(
     world: World,
 ) -> None:
