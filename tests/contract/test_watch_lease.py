@@ -4,16 +4,20 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
+from typing import Any
 from uuid import uuid4
 
 import attrs
 import pytest
+import trio
 from contract.stores import NOW, Stores, all_at_once
 from support.unstorable import unchecked
 
+from payd.adapters.bridge import aio, open_loop
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.inbox import PostgresInbox
 from payd.adapters.postgres.leases import PostgresLease, PostgresLeases
+from payd.daemon.leases import Watches
 from payd.domain.errors import StoreUnavailable
 from payd.domain.evidence import Observation, Outflow, Receipt, ReceiptState
 from payd.ports import WATCH, Cursor, HeldLease, Lease, LeaseLost
@@ -286,6 +290,31 @@ def test_a_daemon_that_does_not_get_the_lease_leaves_no_session(
         await (await _acquired(leases, name)).release()
 
     _on(migrated_database, run)
+
+
+def test_a_watch_that_ends_while_it_takes_the_lease_leaves_it_to_others(
+    migrated_database: DatabaseSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its provider may end at any moment, and the daemon lives on."""
+    monkeypatch.setattr("payd.daemon.leases.ASK_INTERVAL_S", 0.02)
+
+    async def run() -> None:
+        async with open_loop(lambda message, error: pytest.fail(message)):
+            database: Any = Database(migrated_database)
+            leases: Any = PostgresLeases(database)
+            watches = Watches(
+                provider=str(uuid4()), intake=database, cursors=database, leases=leases
+            )
+            for step in range(60):
+                with trio.move_on_after(step / 2000):
+                    async with watches.open(alone=True):
+                        await trio.sleep_forever()
+                with trio.fail_after(WAIT_S):
+                    async with watches.open(alone=True):
+                        await trio.lowlevel.checkpoint()
+            await aio(database.close)
+
+    trio.run(run)
 
 
 def test_a_lease_cannot_be_had_while_the_database_is_away(

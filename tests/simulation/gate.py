@@ -104,15 +104,23 @@ class SessionLeases:
     async def acquire(self, name: str) -> Any:
         """Take a lease, as the port says."""
 
+        taken: list[MemoryLease] = []
+
         async def take() -> MemoryLease | None:
             lease = await self.ledger.acquire(name)
-            self._held += [lease] if lease else []
+            taken.extend([lease] if lease else [])
+            self._held += taken
             return lease
 
         try:
             lease = await self.during("leases.claim", take)
         except LeaseLost:
             return None
+        except asyncio.CancelledError:
+            # Nobody waits for it any more: PostgreSQL's adapter ends the session, too.
+            for one in taken:
+                await one.release()
+            raise
         return None if lease is None else SessionLease(lease, self)
 
     async def during(self, call: str, run: Callable[[], Awaitable[Any]]) -> Any:
