@@ -257,18 +257,19 @@ async def test_a_report_waits_while_a_payment_does_not_know_its_object(world: Wo
 async def test_it_waits_for_three_days_and_for_no_payment_that_began_after_it(
     world: World, days: int, outcome: str | None
 ) -> None:
-    observation = Observation(id="evt_1", reference="cs_unknown", fact=_paid(world))
+    first = Observation(id="evt_1", reference="cs_unknown", fact=_paid(world))
+    second = attrs.evolve(first, id="evt_2", reference="cs_unknown_too")
     if days:
         await _without_an_object(world)
     world.clock.move(minutes=1)
-    await world.intake.accept("mock", [observation])
+    await world.intake.accept("mock", [first, second])
     world.clock.move(minutes=1)
     if not days:
         await _without_an_object(world)
     world.clock.time += UNKNOWN_MAX + timedelta(days=days)
     await world.intake_pass()
 
-    assert _outcomes(world) == [outcome]
+    assert _outcomes(world, rows=2) == [outcome, outcome]
 
 
 @pytest.mark.parametrize("spell", [str.upper, str.lower])
