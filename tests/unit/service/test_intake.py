@@ -14,7 +14,7 @@ from payd.domain.evidence import Observation, ProviderStatus, Receipt, ReceiptSt
 from payd.domain.payment import Payment, Status
 from payd.domain.refund import RefundSnapshot, RefundState
 from payd.ports import Answer, Cursor, Lease, LeaseLost
-from payd.service.reports import PARKED_MAX, UNKNOWN_MAX
+from payd.service.reports import PARKED_MAX, UNKNOWN_MAX, UNNAMED_MAX
 
 
 async def test_money_that_the_provider_reports_completes_the_payment(world: World) -> None:
@@ -270,6 +270,34 @@ async def test_it_waits_for_three_days_and_for_no_payment_that_began_after_it(
     await world.intake_pass()
 
     assert _outcomes(world, rows=2) == [outcome, outcome]
+
+
+async def test_it_waits_up_to_the_end_of_the_third_day_half_an_hour_at_a_time(
+    world: World,
+) -> None:
+    await _without_an_object(world)
+    world.clock.move(seconds=1)
+    observation = Observation(id="evt_1", reference="cs_unknown", fact=_paid(world))
+    await world.intake.accept("mock", [observation])
+    world.clock.time += UNNAMED_MAX
+
+    assert await world.reports.work(await world.reports.claim_batch()) == {1: "parked"}
+
+    world.clock.move(seconds=1799.9)
+    assert await world.intake_pass() == 0
+    world.clock.move(seconds=0.1)
+    assert await world.intake_pass() == 1
+    assert _outcomes(world) == ["not_ours"]
+
+
+async def test_it_waits_for_no_payment_of_the_same_moment(world: World) -> None:
+    await _without_an_object(world)
+    observation = Observation(id="evt_1", reference="cs_unknown", fact=_paid(world))
+    await world.intake.accept("mock", [observation])
+    world.clock.time += UNKNOWN_MAX + timedelta(seconds=1)
+    await world.intake_pass()
+
+    assert _outcomes(world) == ["not_ours"]
 
 
 @pytest.mark.parametrize("spell", [str.upper, str.lower])
