@@ -13,8 +13,7 @@ from simulation.history import History, name_of
 from payd.domain.payment import Origin, Payment
 from payd.domain.request import ResolveRequest
 
-ORIGIN = Origin(actor="operator")
-PATH = "operator"
+OPERATOR = Origin(actor="operator")
 #: After how long an operator knows whose money it is: it is final by then, mostly.
 MATCH_S = 1500.0
 #: How often an operator looks at the payments that have ended with a reason for attention.
@@ -44,9 +43,9 @@ class Operators:
     async def _attach(self, transfer: Transfer, payment_id: UUID) -> None:
         await trio.sleep(MATCH_S)
         done = await self.ask(
-            PATH,
+            OPERATOR.actor,
             f"{transfer.id} to {payment_id}",
-            lambda services: services.attach.attach(transfer.id, payment_id, ORIGIN, "asked"),
+            lambda services: services.attach.attach(transfer.id, payment_id, OPERATOR, "asked"),
         )
         if done is not None:
             self.history.note(f"an operator attaches {transfer.id} to {name_of(done)}", "attached")
@@ -56,9 +55,9 @@ class Operators:
         """Take a refund back, about when a person sends it and payd sees that."""
         await trio.sleep(self._random.uniform(300, 900))
         done = await self.ask(
-            PATH,
+            OPERATOR.actor,
             f"withdrawal of {refund_id}",
-            lambda services: services.cancel_refund.cancel(refund_id, "not wanted", ORIGIN),
+            lambda services: services.cancel_refund.cancel(refund_id, "not wanted", OPERATOR),
         )
         if done is not None:
             self.history.note(f"an operator takes a refund of {payment_id} back", "taken back")
@@ -75,9 +74,9 @@ class Operators:
     async def _resolve(self, payment: Payment) -> None:
         request = ResolveRequest(payment_id=payment.id, note="looked at")
         done = await self.ask(
-            PATH,
+            OPERATOR.actor,
             f"attention of {name_of(payment)}",
-            lambda services: services.resolve.resolve(request, ORIGIN),
+            lambda services: services.resolve.resolve(request, OPERATOR),
         )
         if done is not None:
             self.history.note(f"an operator resolves {name_of(done)}", "resolved")

@@ -18,6 +18,7 @@ from simulation.daemon import Clock, Daemon, Services, Unreachable
 from simulation.faults import Faults
 from simulation.gate import PATH, Gate
 from simulation.history import History, Stream
+from simulation.operators import OPERATOR
 from simulation.people import People
 from simulation.plan import Plan, late_window
 from simulation.rail import Rail, RailProvider
@@ -25,12 +26,10 @@ from support.memory import MemoryStore
 
 from payd.daemon import leases
 from payd.domain.errors import PaydError
-from payd.domain.payment import Origin
 from payd.domain.published import EventSelection, PublishedPosition, Republished
 from payd.plugins import Lookup, ProviderEvent, WebhookRequest
 from payd.ports import WATCH
 
-OPERATOR = Origin(actor="operator")
 START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 #: How long after the faults everything must have come to rest.
 QUIET_S = 8 * 3600.0
